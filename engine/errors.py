@@ -1,0 +1,121 @@
+"""Every error that Easel raises on purpose.
+
+EaselError
+ +- InvalidWorkflow    a graph that cannot run; carries every problem found, not only the first
+ +- MissingNode        a node class that no installed module declares
+ +- MissingFile        a model, picture or workflow that is not where its name says
+ +- UnsafePath         a file name from outside that leaves its folder
+ +- ModelFormatError   a weights file that is damaged or of an unknown kind
+ +- NodeFailed         a node raised; carries the node and the original message
+ +- OutOfMemory        a node did not fit, also after the memory manager's smaller retry
+ +- Cancelled          the job was cancelled while it ran
+ +- QuotaExceeded      an input or a job is over a limit; carries the limit
+ +- Busy               the server cannot take this now; try again
+ +- Conflict           the request contradicts something that exists
+ +- Forbidden          the request comes from an origin, host or holder that is not allowed
+
+A message says what happened and where; `hint` says what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+
+class EaselError(Exception):
+    """Base of all; `code` is stable and machine-readable, `http_status` is what a route answers."""
+
+    code: ClassVar[str] = "error"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "", node_id: str | None = None, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.node_id = node_id
+        self.details = details or {}
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message, "hint": self.hint, "node_id": self.node_id, "details": self.details}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a workflow. `code` is stable; `node_id` and `input` say where (None: the workflow as a whole)."""
+
+    code: str
+    message: str
+    node_id: str | None = None
+    input: str | None = None
+    hint: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class InvalidWorkflow(EaselError):
+    code = "invalid_workflow"
+    http_status = 400
+
+    def __init__(self, problems: Sequence[Problem], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        first = self.problems[0].message if self.problems else "no reason given"
+        more = f" (and {len(self.problems) - 1} more)" if len(self.problems) > 1 else ""
+        super().__init__(f"The workflow cannot run: {first}{more}", hint=hint, details={"problems": [p.to_json() for p in self.problems]})
+
+
+class MissingNode(EaselError):
+    code = "missing_node"
+    http_status = 404
+
+
+class MissingFile(EaselError):
+    code = "missing_file"
+    http_status = 404
+
+
+class UnsafePath(EaselError):
+    code = "unsafe_path"
+    http_status = 400
+
+
+class ModelFormatError(EaselError):
+    code = "model_format"
+    http_status = 422
+
+
+class NodeFailed(EaselError):
+    code = "node_failed"
+
+
+class OutOfMemory(EaselError):
+    code = "out_of_memory"
+    http_status = 507
+
+
+class Cancelled(EaselError):
+    code = "cancelled"
+    http_status = 409
+
+
+class QuotaExceeded(EaselError):
+    code = "quota_exceeded"
+    http_status = 413
+
+
+class Busy(EaselError):
+    code = "busy"
+    http_status = 503
+
+
+class Conflict(EaselError):
+    code = "conflict"
+    http_status = 409
+
+
+class Forbidden(EaselError):
+    code = "forbidden"
+    http_status = 403
