@@ -1,0 +1,1 @@
+"""Sampling: noise levels, predictions, schedules, samplers, noise and guidance, as plain functions that know nothing of nodes."""

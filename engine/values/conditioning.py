@@ -1,0 +1,76 @@
+"""What steers a picture: encoded prompts, and where and when each of them counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Area:
+    """A rectangle of the latent: pixels of the latent, or fractions of its height and width if `fraction` is set."""
+
+    height: float
+    width: float
+    y: float
+    x: float
+    fraction: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One encoded prompt with its place, its time and its weight.
+
+    context: [1, N, D], the token embeddings that cross-attention reads.
+    pooled: [1, P], the whole prompt as one vector, for families that read one.
+    strength: weight against the other conditions of the same side.
+    area: the rectangle it is computed on, None for all of it.
+    mask: [M, H, W] at any resolution, a weight per pixel, multiplied by mask_strength. mask_bounds: compute only the mask's bounding box.
+    start_percent, end_percent: part of the denoising it counts in, 0 = all noise, 1 = no noise.
+    fill: counts only where the other conditions of its side leave weight free.
+    extras: what only some families read (guidance, width, height, crop_w, ...), by name.
+    control: what steers the network besides (a ControlNet), or None.
+    """
+
+    context: Tensor
+    pooled: Tensor | None = None
+    strength: float = 1.0
+    area: Area | None = None
+    mask: Tensor | None = None
+    mask_strength: float = 1.0
+    mask_bounds: bool = False
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    fill: bool = False
+    extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    control: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Conditioning:
+    """An immutable sequence of conditions; their predictions are averaged by weight."""
+
+    conditions: tuple[Condition, ...] = ()
+
+    def __init__(self, conditions: Iterable[Condition] = ()) -> None:
+        object.__setattr__(self, "conditions", tuple(conditions))
+
+    def __iter__(self) -> Iterator[Condition]:
+        return iter(self.conditions)
+
+    def __len__(self) -> int:
+        return len(self.conditions)
+
+    def __getitem__(self, index: int) -> Condition:
+        return self.conditions[index]
+
+    def __add__(self, other: Conditioning) -> Conditioning:
+        return Conditioning(self.conditions + other.conditions)
+
+    def with_each(self, **changes: Any) -> Conditioning:
+        """The same sequence with the named fields of every condition changed."""
+        return Conditioning(replace(condition, **changes) for condition in self.conditions)
