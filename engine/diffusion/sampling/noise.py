@@ -7,10 +7,14 @@ between steps comes from a generator of the device it runs on, and what an SDE s
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torchsde
 from torch import Tensor
+
+from engine.values.latent import Latent
 
 NoiseSource = Callable[[Tensor, Tensor], Tensor]
 """(sigma, next sigma) -> fresh unit noise of the shape of x, for the step between two levels."""
@@ -54,13 +58,34 @@ class BrownianNoise:
 
     def __init__(self, x: Tensor, seed: int, sigma_min: Tensor, sigma_max: Tensor, *, on_cpu: bool = True) -> None:
         self._device = x.device
-        start = torch.zeros_like(x, device="cpu" if on_cpu else x.device)
-        self._path = torchsde.BrownianTree(t0=sigma_min, w0=start, t1=sigma_max, entropy=seed)
+        self._start = torch.zeros_like(x, device="cpu" if on_cpu else x.device)
+        self._seed, self._range = seed, (sigma_min, sigma_max)
+
+    @cached_property
+    def _path(self) -> torchsde.BrownianTree:
+        # Made when first asked for: a schedule of a single step has an empty interval and draws nothing.
+        low, high = self._range
+        return torchsde.BrownianTree(t0=low, w0=self._start, t1=high, entropy=self._seed)
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
         low, high, sign = (sigma_next, sigma, -1.0) if sigma > sigma_next else (sigma, sigma_next, 1.0)
-        increment = self._path(low, high)
+        # torchsde rounds its interval to this many digits and warns of queries that its own rounding puts outside.
+        increment = self._path(round(float(low), 6), round(float(high), 6))
         return (increment * (sign / float((high - low).sqrt()))).to(self._device)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The noise a run starts from: drawn from a seed, or none. The seed also drives the noise of later steps."""
+
+    seed: int = 0
+    enabled: bool = True
+
+    def draw(self, latent: Latent) -> Tensor:
+        """Noise for every image of a latent, [B, C, h, w] float32 on the CPU; zeros if disabled."""
+        if not self.enabled:
+            return torch.zeros_like(latent.samples, dtype=torch.float32, device="cpu")
+        return initial_noise(latent.samples.shape, self.seed, latent.batch_index)
 
 
 def step_noise(x: Tensor, seed: int, sigmas: Tensor) -> NoiseSource:

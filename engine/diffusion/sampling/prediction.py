@@ -207,7 +207,7 @@ class Prediction:
 def prediction_of(kind: str) -> Prediction:
     """The prediction of a kind of model.
 
-    eps (SD1), v (SD2 v), v_zsnr (v with zero terminal SNR), sdxl_eps, edm (SDXL trained with EDM scaling), flow_sd3, flow_flux.
+    eps (SD1), v (SD2 v), v_zsnr (v with zero terminal SNR), sdxl_eps, edm (EDM scaling, data of unit variance), flow_sd3, flow_flux.
     """
     return KINDS[kind]
 
@@ -217,7 +217,7 @@ KINDS: dict[str, Prediction] = {
     "v": Prediction(Discrete(), Velocity()),
     "v_zsnr": Prediction(Discrete(zero_terminal_snr(scaled_linear_alphas())), Velocity()),
     "sdxl_eps": Prediction(Discrete(), Epsilon()),
-    "edm": Prediction(Continuous(0.002, 80.0), Preconditioned(sigma_data=0.5)),
+    "edm": Prediction(Continuous(0.002, 80.0), Preconditioned()),
     "flow_sd3": Prediction(Flow(shift=3.0), FlowVelocity()),
     "flow_flux": Prediction(FluxFlow(), FlowVelocity()),
 }

@@ -1,0 +1,76 @@
+"""Denoisers: callables (x, sigma) -> denoised, which is all that a sampler sees of a model."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from engine.diffusion.sampling.guidance import Guided, Guider, MaskFunction, Step
+from engine.diffusion.sampling.model import DiffusionModel, Start
+from engine.diffusion.sampling.prediction import Prediction
+from engine.diffusion.sampling.predictor import Predictor
+
+
+class Denoiser(Protocol):
+    """x [B, C, h, w] float32 at level sigma, a float32 scalar tensor on the CPU, to the denoised latent of the same shape."""
+
+    @property
+    def prediction(self) -> Prediction: ...
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor: ...
+
+    def guided(self, x: Tensor, sigma: Tensor) -> Guided:
+        """The same with the negative prompt's own prediction beside it."""
+
+
+class GuidedDenoiser:
+    """A model under a guider."""
+
+    def __init__(self, model: DiffusionModel, guider: Guider, start: Start, sigmas: Tensor, *, keep_uncond: bool = False) -> None:
+        self.prediction = model.prediction
+        self._guider, self._options, self._sigmas = guider, model.options, sigmas
+        self._predictor = Predictor(model, start)
+        self._sides = self._predictor.place(guider.sides(keep_uncond or model.options.keep_uncond))
+        self._memory: dict[Any, Any] = {}
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self.guided(x, sigma).denoised
+
+    def guided(self, x: Tensor, sigma: Tensor) -> Guided:
+        predictions = self._predictor(self._sides, x, sigma)
+        step = Step(
+            x=x,
+            sigma=sigma,
+            scale=1.0,
+            cond=predictions[0],
+            uncond=None,
+            prediction=self.prediction,
+            sigmas=self._sigmas,
+            predict=lambda conditioning, other_x=None: self._predictor.of(conditioning, x if other_x is None else other_x, sigma),
+            memory=self._memory,
+        )
+        return self._guider.guide(predictions, step, self._options)
+
+
+class MaskedDenoiser:
+    """A denoiser that keeps the unmasked part of a latent (inpainting with any model).
+
+    Before each evaluation the kept part of x is put at the level of the noise, always with the same noise; after it, the kept part
+    of the prediction is the latent itself. Soft mask values blend.
+    """
+
+    def __init__(self, inner: Denoiser, start: Start, mask: Tensor, sigmas: Tensor, function: MaskFunction | None = None) -> None:
+        self.prediction = inner.prediction
+        self._inner, self._start, self._mask, self._sigmas, self._function = inner, start, mask, sigmas, function
+
+    def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
+        return self.guided(x, sigma).denoised
+
+    def guided(self, x: Tensor, sigma: Tensor) -> Guided:
+        mask = self._mask if self._function is None else self._function(self._mask, sigma, self._sigmas, self.prediction)
+        kept = 1.0 - mask
+        latent = self._start.latent
+        noised = self.prediction.add_noise(sigma, self._start.noise, latent)
+        denoised, uncond = self._inner.guided(x * mask + noised * kept, sigma)
+        return Guided(denoised * mask + latent * kept, uncond)
