@@ -6,13 +6,17 @@ EaselError
  +- MissingFile        a model, picture or workflow that is not where its name says
  +- UnsafePath         a file name from outside that leaves its folder
  +- ModelFormatError   a weights file that is damaged or of an unknown kind
+ +- InvalidInput       a value that a node cannot work with, found when the node runs
  +- NodeFailed         a node raised; carries the node and the original message
  +- OutOfMemory        a node did not fit, also after the memory manager's smaller retry
  +- Cancelled          the job was cancelled while it ran
  +- QuotaExceeded      an input or a job is over a limit; carries the limit
  +- Busy               the server cannot take this now; try again
  +- Conflict           the request contradicts something that exists
+ +- InvalidNode        a node or port type whose declaration cannot be used; found when its module is imported
+ +- Unstorable         a value that its codec cannot write to the store; it stays in memory only
  +- Forbidden          the request comes from an origin, host or holder that is not allowed
+ +- InvalidSettings    a setting with a value that it cannot have
 
 A message says what happened and where; `hint` says what to do about it.
 """
@@ -87,6 +91,11 @@ class ModelFormatError(EaselError):
     http_status = 422
 
 
+class InvalidInput(EaselError):
+    code = "invalid_input"
+    http_status = 422
+
+
 class NodeFailed(EaselError):
     code = "node_failed"
 
@@ -119,3 +128,16 @@ class Conflict(EaselError):
 class Forbidden(EaselError):
     code = "forbidden"
     http_status = 403
+
+
+class InvalidNode(EaselError):
+    code = "invalid_node"
+
+
+class Unstorable(EaselError):
+    code = "unstorable"
+
+
+class InvalidSettings(EaselError):
+    code = "invalid_settings"
+    http_status = 400
