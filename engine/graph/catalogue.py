@@ -79,6 +79,16 @@ class AliasInfo(_Data):
     defaults: dict[str, Any] = Field(default_factory=dict)  # where they differ, by alias name
 
 
+class MigrationInfo(_Data):
+    """How the inputs of a node saved by a version before `version` become today's: new names, new spellings of values,
+    and values that keep the old behaviour where an input did not exist yet."""
+
+    version: str
+    rename: dict[str, str] = Field(default_factory=dict)  # old name -> new name
+    values: dict[str, dict[str, Any]] = Field(default_factory=dict)  # input (new name) -> {old text: new value}
+    defaults: dict[str, Any] = Field(default_factory=dict)
+
+
 class NodeInfo(_Data):
     id: str
     display_name: str
@@ -97,6 +107,7 @@ class NodeInfo(_Data):
     experimental: bool = False
     grad: bool = False
     fingerprinted: bool = False  # has a `fingerprint` function, run in the worker
+    migrations: tuple[MigrationInfo, ...] = ()  # in order of version
 
 
 class Catalogue(_Data):

@@ -1,0 +1,93 @@
+"""What a node sees of the world: the one parameter annotated `Context`."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import Cancelled
+
+if TYPE_CHECKING:
+    from engine.graph.folders import Folders
+
+
+@dataclass(frozen=True)
+class JobInfo:
+    """The job that a node runs in. `prompt` is the flat graph and `extra` what the client sent, for savers to embed;
+    with `metadata` False they embed nothing."""
+
+    id: str = ""
+    client_id: str = ""
+    prompt: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    metadata: bool = True
+
+
+class Context:
+    """The only door of a node to the world. A test passes `Context()`, with what it wants to observe.
+
+    log, folders, device, memory, job, node_id are plain attributes; `device` is a name such as "cpu" or "cuda:0",
+    `memory` the memory manager of the device's worker, `folders` the data folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: Folders | None = None,
+        device: Any = "cpu",
+        memory: Any = None,
+        job: JobInfo | None = None,
+        node_id: str = "",
+        temp: Path | None = None,
+        log: logging.Logger | None = None,
+        on_progress: Callable[[float, float, Any], None] | None = None,
+        on_emit: Callable[[str, dict[str, Any]], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        self._folders = folders
+        self.device = device
+        self.memory = memory
+        self.job = job or JobInfo()
+        self.node_id = node_id
+        self.log = log or logging.getLogger("easel.node")
+        self._temp = temp
+        self._on_progress = on_progress
+        self._on_emit = on_emit
+        self._cancelled = cancelled
+
+    @property
+    def folders(self) -> Folders:
+        if self._folders is None:
+            raise RuntimeError("This context has no data folder. Give it one: Context(folders=Folders(path)).")
+        return self._folders
+
+    @property
+    def temp(self) -> Path:
+        """A folder for files that may vanish after the job; made when first asked for."""
+        if self._temp is None:
+            self._temp = Path(tempfile.mkdtemp(prefix="easel-"))
+        self._temp.mkdir(parents=True, exist_ok=True)
+        return self._temp
+
+    def progress(self, step: float, total: float, preview: Any = None) -> None:
+        """Report work done; raises Cancelled when the job was cancelled.
+
+        preview: encoded bytes, a picture, or a function without arguments that makes one; called only if somebody watches.
+        """
+        self.check_cancelled()
+        if self._on_progress is not None:
+            self._on_progress(step, total, preview)
+
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if the job was cancelled; a node that works long calls this at every step."""
+        if self._cancelled is not None and self._cancelled():
+            raise Cancelled("The job was cancelled.", node_id=self.node_id or None)
+
+    def emit(self, name: str, data: dict[str, Any]) -> None:
+        """Send something JSON-able to the node's own front end."""
+        if self._on_emit is not None:
+            self._on_emit(name, data)
