@@ -60,9 +60,12 @@ class MaskedDenoiser:
     of the prediction is the latent itself. Soft mask values blend.
     """
 
-    def __init__(self, inner: Denoiser, start: Start, mask: Tensor, sigmas: Tensor, function: MaskFunction | None = None) -> None:
+    def __init__(
+        self, inner: Denoiser, mask: Tensor, latent: Tensor, noise: Tensor, sigmas: Tensor, function: MaskFunction | None = None
+    ) -> None:
         self.prediction = inner.prediction
-        self._inner, self._start, self._mask, self._sigmas, self._function = inner, start, mask, sigmas, function
+        self._inner, self._mask, self._latent, self._noise = inner, mask, latent, noise
+        self._sigmas, self._function = sigmas, function
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         return self.guided(x, sigma).denoised
@@ -70,7 +73,6 @@ class MaskedDenoiser:
     def guided(self, x: Tensor, sigma: Tensor) -> Guided:
         mask = self._mask if self._function is None else self._function(self._mask, sigma, self._sigmas, self.prediction)
         kept = 1.0 - mask
-        latent = self._start.latent
-        noised = self.prediction.add_noise(sigma, self._start.noise, latent)
+        noised = self.prediction.add_noise(sigma, self._noise, self._latent)
         denoised, uncond = self._inner.guided(x * mask + noised * kept, sigma)
-        return Guided(denoised * mask + latent * kept, uncond)
+        return Guided(denoised * mask + self._latent * kept, uncond)

@@ -104,8 +104,8 @@ def guided(step: Step, options: GuidanceOptions) -> Guided:
     for change in options.before:
         step = change(step)
     denoised = (options.combine or classifier_free)(step) if step.uncond is not None else step.cond
-    for change in options.after:
-        denoised = change(step, denoised)
+    for adjust in options.after:
+        denoised = adjust(step, denoised)
     return Guided(denoised, step.uncond)
 
 

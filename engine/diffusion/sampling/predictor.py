@@ -144,8 +144,8 @@ def _shares(side: Sequence[Placed], x: Tensor) -> dict[Placed, float | Tensor]:
     weights = {condition: _spread(condition, x) for condition in side}
     taken = sum((weight for condition, weight in weights.items() if not condition.fill), torch.zeros_like(x[:, :1]))
     weights = {condition: weight * (1 - taken).relu() if condition.fill else weight for condition, weight in weights.items()}
-    total = sum(weights.values(), torch.full_like(x[:, :1], 1e-37))
-    return {condition: condition.crop(weight / total) for condition, weight in weights.items()}
+    covered = sum(weights.values(), torch.full_like(x[:, :1], 1e-37))
+    return {condition: condition.crop(weight / covered) for condition, weight in weights.items()}
 
 
 def _spread(condition: Placed, x: Tensor) -> Tensor:

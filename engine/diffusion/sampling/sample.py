@@ -134,10 +134,10 @@ def _denoiser(model: DiffusionModel, guider: Guider, sampler: Sampler, sigmas: T
     denoiser = GuidedDenoiser(model, guider, start, sigmas, keep_uncond=sampler.needs_uncond)
     if start.mask is None:
         return denoiser
+    noise = start.noise
     if sampler.fresh_mask_noise:
-        fresh = initial_noise(start.noise.shape, (start.seed + 1) % 2**64).to(start.noise.device)
-        start = replace(start, noise=fresh)
-    return MaskedDenoiser(denoiser, start, start.mask, sigmas, model.options.mask)
+        noise = initial_noise(noise.shape, (start.seed + 1) % 2**64).to(noise.device)
+    return MaskedDenoiser(denoiser, start.mask, start.latent, noise, sigmas, model.options.mask)
 
 
 def _finished(latent: Latent, x: Tensor, model: DiffusionModel) -> Latent:
