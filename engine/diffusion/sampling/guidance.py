@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from engine.diffusion.sampling.prediction import Prediction
@@ -22,6 +23,11 @@ class Guided(NamedTuple):
 
     denoised: Tensor
     uncond: Tensor | None
+
+    @property
+    def negative(self) -> Tensor:
+        """The negative's prediction, zeros where there is none, for samplers that read it."""
+        return torch.zeros_like(self.denoised) if self.uncond is None else self.uncond
 
 
 @dataclass(frozen=True, eq=False)

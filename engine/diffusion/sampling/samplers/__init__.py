@@ -3,19 +3,74 @@
 from __future__ import annotations
 
 from engine.diffusion.sampling.noise import brownian_noise, brownian_noise_on_device, step_noise
-from engine.diffusion.sampling.samplers import dpmpp, euler, heun, sde
+from engine.diffusion.sampling.samplers import (
+    ancestral,
+    cfgpp,
+    dpm2,
+    dpm_solver,
+    dpmpp,
+    er_sde,
+    euler,
+    exponential,
+    heun,
+    multistep,
+    sa_solver,
+    sde,
+    seeds,
+    unipc,
+)
 from engine.diffusion.sampling.samplers.sampler import Sampler
 from engine.errors import EaselError
 
+_heun_type = {"solver_type": "heun"}
+_cfg_pp = {"cfg_pp": True}
+
 SAMPLERS: dict[str, Sampler] = {
     "euler": Sampler(euler.euler),
+    "euler_cfg_pp": Sampler(cfgpp.euler_ancestral_cfg_pp, step_noise, {"eta": 0.0}, needs_uncond=True),
     "euler_ancestral": Sampler(euler.euler_ancestral, step_noise),
+    "euler_ancestral_cfg_pp": Sampler(cfgpp.euler_ancestral_cfg_pp, step_noise, needs_uncond=True),
     "heun": Sampler(heun.heun),
+    "heunpp2": Sampler(heun.heunpp2),
+    "dpm_2": Sampler(dpm2.dpm_2, drop_second_last=True),
+    "dpm_2_ancestral": Sampler(dpm2.dpm_2_ancestral, step_noise, drop_second_last=True),
+    "lms": Sampler(multistep.lms),
+    "dpm_fast": Sampler(dpm_solver.dpm_fast),
+    "dpm_adaptive": Sampler(dpm_solver.dpm_adaptive, step_noise),
+    "dpmpp_2s_ancestral": Sampler(dpmpp.dpmpp_2s_ancestral, step_noise),
+    "dpmpp_2s_ancestral_cfg_pp": Sampler(cfgpp.dpmpp_2s_ancestral_cfg_pp, step_noise, needs_uncond=True),
+    "dpmpp_sde": Sampler(sde.dpmpp_sde, brownian_noise),
+    "dpmpp_sde_gpu": Sampler(sde.dpmpp_sde, brownian_noise_on_device),
     "dpmpp_2m": Sampler(dpmpp.dpmpp_2m),
+    "dpmpp_2m_cfg_pp": Sampler(cfgpp.dpmpp_2m_cfg_pp, needs_uncond=True),
     "dpmpp_2m_sde": Sampler(sde.dpmpp_2m_sde, brownian_noise),
     "dpmpp_2m_sde_gpu": Sampler(sde.dpmpp_2m_sde, brownian_noise_on_device),
+    "dpmpp_2m_sde_heun": Sampler(sde.dpmpp_2m_sde, brownian_noise, _heun_type),
+    "dpmpp_2m_sde_heun_gpu": Sampler(sde.dpmpp_2m_sde, brownian_noise_on_device, _heun_type),
+    "dpmpp_3m_sde": Sampler(sde.dpmpp_3m_sde, brownian_noise),
+    "dpmpp_3m_sde_gpu": Sampler(sde.dpmpp_3m_sde, brownian_noise_on_device),
+    "ddpm": Sampler(ancestral.ddpm, step_noise),
+    "lcm": Sampler(ancestral.lcm, step_noise),
+    "ipndm": Sampler(multistep.ipndm),
+    "ipndm_v": Sampler(multistep.ipndm_v),
+    "deis": Sampler(multistep.deis),
+    "res_multistep": Sampler(exponential.res_multistep, step_noise),
+    "res_multistep_cfg_pp": Sampler(exponential.res_multistep, step_noise, _cfg_pp, needs_uncond=True),
+    "res_multistep_ancestral": Sampler(exponential.res_multistep, step_noise, {"eta": 1.0}),
+    "res_multistep_ancestral_cfg_pp": Sampler(exponential.res_multistep, step_noise, {"eta": 1.0, **_cfg_pp}, needs_uncond=True),
+    "gradient_estimation": Sampler(exponential.gradient_estimation),
+    "gradient_estimation_cfg_pp": Sampler(exponential.gradient_estimation, options=_cfg_pp, needs_uncond=True),
+    "er_sde": Sampler(er_sde.er_sde, step_noise),
+    "seeds_2": Sampler(seeds.seeds_2, step_noise),
+    "seeds_3": Sampler(seeds.seeds_3, step_noise),
+    "sa_solver": Sampler(sa_solver.sa_solver, step_noise),
+    "sa_solver_pece": Sampler(sa_solver.sa_solver, step_noise, {"evaluate_corrected": True}),
     "ddim": Sampler(euler.euler, fresh_mask_noise=True),
+    "uni_pc": Sampler(unipc.uni_pc, drop_second_last=True, last_sigma=unipc.LAST_SIGMA),
+    "uni_pc_bh2": Sampler(unipc.uni_pc, None, {"variant": "bh2"}, drop_second_last=True, last_sigma=unipc.LAST_SIGMA),
 }
+"""In the order of ComfyUI's list. Names that end in _gpu draw their Brownian path on the device instead of the CPU."""
+
 SAMPLER_NAMES = tuple(SAMPLERS)
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from engine.diffusion.sampling.denoiser import Denoiser
-from engine.diffusion.sampling.samplers.sampler import StepCallback, ignore
+from engine.diffusion.sampling.noise import NoiseSource
+from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_step, flow_ancestral_step, ignore, slope
 
 
 def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, callback: StepCallback = ignore) -> Tensor:
@@ -30,3 +31,46 @@ def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, callback: StepCal
         x = (sigma_next / sigma) * x - torch.expm1(-h) * target
         previous, last_h = denoised, h
     return x
+
+
+def dpmpp_2s_ancestral(
+    denoiser: Denoiser,
+    x: Tensor,
+    sigmas: Tensor,
+    *,
+    noise: NoiseSource,
+    callback: StepCallback = ignore,
+    eta: float = 1.0,
+    s_noise: float = 1.0,
+) -> Tensor:
+    """DPM-Solver++(2S), algorithm 1 of Lu et al. 2022b, below the next level, then noise up to it (ancestral sampling)."""
+    for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
+        denoised = denoiser(x, sigma)
+        callback(step, x, denoised)
+        if denoiser.prediction.flow:
+            down, keep, up = flow_ancestral_step(sigma, sigma_next, eta)
+        else:
+            down, up = ancestral_step(sigma, sigma_next, eta)
+            keep = None
+        if down == 0:
+            x = x + slope(x, sigma, denoised) * (down - sigma)
+        else:
+            middle = _middle(denoiser, sigma, down)
+            half = _towards(x, denoised, middle / sigma)
+            x = _towards(x, denoiser(half, middle), down / sigma)
+        if sigma_next > 0:
+            x = (x if keep is None else keep * x) + noise(sigma, sigma_next) * s_noise * up
+    return x
+
+
+def _middle(denoiser: Denoiser, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+    """The level halfway in log-SNR; just below all noise where a flow model starts from all noise."""
+    prediction = denoiser.prediction
+    if prediction.flow and sigma == 1:
+        return torch.tensor(0.9999)
+    return prediction.sigma_of_log_snr(prediction.log_snr(sigma).lerp(prediction.log_snr(sigma_next), 0.5))
+
+
+def _towards(x: Tensor, denoised: Tensor, ratio: Tensor) -> Tensor:
+    """x carried to `ratio` times its level while the denoised prediction stays."""
+    return ratio * x + (1 - ratio) * denoised
