@@ -17,14 +17,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JobInfo:
-    """The job that a node runs in. `prompt` is the flat graph and `extra` what the client sent, for savers to embed;
-    with `metadata` False they embed nothing."""
+    """The job that a node runs in.
+
+    prompt: the flat graph with the ids as files keep them. extra: what the client sent beside it (`extra_pnginfo`, and `easel`, the
+    workflow in Easel's own format). metadata: whether savers may embed these.
+    """
 
     id: str = ""
     client_id: str = ""
     prompt: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     metadata: bool = True
+
+    def texts(self) -> dict[str, Any]:
+        """What savers embed in a file, JSON-able, by name of the text chunk; nothing when metadata is off."""
+        if not self.metadata:
+            return {}
+        sent = self.extra.get("extra_pnginfo")
+        texts: dict[str, Any] = {"prompt": self.prompt, **(sent if isinstance(sent, dict) else {})}
+        if "easel" in self.extra:
+            texts["easel"] = self.extra["easel"]
+        return texts
 
 
 class Context:

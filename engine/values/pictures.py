@@ -1,0 +1,91 @@
+"""Picture files to tensors and back: every decoder that meets a file from outside goes through `open_picture`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from engine.errors import InvalidInput, QuotaExceeded
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "ICO", "PPM")
+NO_MASK = (1, 64, 64)  # the shape of the empty mask that comes with a picture without alpha
+
+
+def open_picture(path: Path, max_pixels: int = 100_000_000) -> Image.Image:
+    """Open a picture file without decoding its pixels.
+
+    Raises QuotaExceeded for a picture of more than `max_pixels`, InvalidInput for a file that is no picture of a known format.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
+            picture = Image.open(path, formats=FORMATS)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"{path.name} is not a picture that can be read: {error}", hint="Use a PNG, JPEG or WebP file.") from error
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise QuotaExceeded(
+            f"{path.name} has {width} x {height} pixels; at most {max_pixels:,} are allowed",
+            hint="Scale the picture down, or raise the setting max_pixels.",
+        )
+    return picture
+
+
+def read_picture(path: Path, max_pixels: int = 100_000_000) -> tuple[Tensor, Tensor]:
+    """Decode a picture file, all frames of an animation that have the first one's size.
+
+    Returns (image [N,H,W,3], mask [N,H,W]), float32 in 0..1. The EXIF orientation is applied. The mask is 1 - alpha; without an alpha
+    channel it is zeros [1,64,64]. 16-bit greys keep their precision.
+    """
+    picture = open_picture(path, max_pixels)
+    images: list[Tensor] = []
+    masks: list[Tensor] = []
+    pixels = 0
+    try:
+        for frame in ImageSequence.Iterator(picture):
+            upright = ImageOps.exif_transpose(frame)
+            image, mask = _frame(upright)
+            if images and image.shape != images[0].shape:
+                continue
+            pixels += image.shape[1] * image.shape[2]
+            if pixels > max_pixels:
+                raise QuotaExceeded(f"{path.name} has more than {max_pixels:,} pixels over its frames", hint="Use fewer frames.")
+            images.append(image)
+            masks.append(mask if mask is not None else torch.zeros(NO_MASK))
+            if picture.format == "MPO":  # its further frames are previews of the first
+                break
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise InvalidInput(f"{path.name} is damaged: {error}", hint="Save the picture again, or use another one.") from error
+    return torch.cat(images), torch.cat(masks)
+
+
+def _frame(picture: Image.Image) -> tuple[Tensor, Tensor | None]:
+    if picture.mode.startswith("I"):  # 16 bits in one channel
+        grey = np.asarray(picture.convert("I"), dtype=np.float32).clip(0, 65535) / 65535
+        return torch.from_numpy(grey)[None, :, :, None].repeat(1, 1, 1, 3), None
+    mask = None
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        alpha = np.array(picture.convert("RGBA").getchannel("A"), dtype=np.float32) / 255
+        mask = 1.0 - torch.from_numpy(alpha)[None]
+    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)[None], mask
+
+
+def to_pillow(image: Tensor) -> Image.Image:
+    """One image [H,W,C], C = 1, 3 or 4, values clipped to 0..1, as 8 bits. Truncated, not rounded, as ComfyUI's files are."""
+    levels = (image.detach().float().cpu() * 255.0).clamp(0, 255).to(torch.uint8).numpy()
+    return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
+
+
+def write_png(path: Path, image: Tensor, texts: Mapping[str, str], compress_level: int = 4) -> None:
+    """Write one image [H,W,C] as a PNG with text chunks."""
+    info = PngInfo()
+    for key, text in texts.items():
+        info.add_text(key, text)
+    to_pillow(image).save(path, format="PNG", pnginfo=info, compress_level=compress_level)

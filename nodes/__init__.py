@@ -1,0 +1,1 @@
+"""The nodes that Easel ships: one module per family, each node one thin typed function."""
