@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.options import with_settings
-from engine.errors import EaselError, InvalidInput, MissingFile, ModelFormatError
+from engine.errors import EaselError, InvalidInput, MissingFile, QuotaExceeded
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_TEXT = 300
+MOST_GROUPS = 8
 WORKFLOW_CHUNKS = ("easel", "workflow", "prompt")  # the most complete first
 
 
@@ -36,60 +37,39 @@ def inspect_file(
 
     try:
         with file.open("rb") as stream:
-            start = stream.read(9)
+            start = stream.read(len(PNG_SIGNATURE))
     except OSError as error:
         raise MissingFile(f"{file} cannot be read: {error.strerror}") from error
     limits = limits_of(settings)
-    if start.startswith(PNG_SIGNATURE):
+    if start == PNG_SIGNATURE:
         texts, heading = _png(file, settings.max_pixels)
         lines = [_workflow_of(texts, file)] if workflow else [heading, *_picture(texts, limits)]
-    elif start[8:] == b"{":
-        lines = list(_weights(file))
-    elif start.lstrip().startswith(b"{"):
-        lines = (
-            list(_document(file.read_bytes(), limits))
-            if file.stat().st_size <= limits.body_bytes
-            else [f"{file}: larger than the limit max_body"]
-        )
-    elif start.startswith((b"PK\x03\x04", b"\x80")):
-        hint = "Convert it to safetensors with a tool that you trust, in a place where it can do no harm."
-        raise ModelFormatError(f"{file} is a Python pickle, which can run code when it is opened. Easel does not open it.", hint=hint)
+    elif file.suffix.lower() == ".json":
+        lines = list(_document(_read(file, limits.body_bytes), limits))
     else:
-        raise InvalidInput(f"{file} is no safetensors file, no PNG and no workflow; it begins with {start!r}.")
+        lines = list(_weights(file))
     for line in lines:
         typer.echo(line)
 
 
 def _weights(path: Path) -> Iterator[str]:
-    from safetensors import SafetensorError, safe_open
+    from engine.diffusion.families import detect
+    from engine.diffusion.weights_file import read_header
 
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118  (it is no mapping)
-            found = {name: (str(part.get_dtype()), math.prod(part.get_shape())) for name, part in slices.items()}
-            metadata = tensors.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelFormatError(f"{path} is damaged or no safetensors file: {error}", hint="Download or copy it again.") from error
+    header = read_header(path)
+    family = detect({name: tensor.shape for name, tensor in header.tensors.items()})
     numbers = Counter[str]()
-    for dtype, count in found.values():
-        numbers[dtype] += count
-    yield f"{path}: safetensors, {path.stat().st_size / 1e6:.1f} MB"
-    yield f"family: {_family(path)}"
+    for tensor in header.tensors.values():
+        numbers[tensor.dtype] += math.prod(tensor.shape)
     types = ", ".join(f"{count:,} {dtype}" for dtype, count in numbers.most_common())
-    yield f"tensors: {len(found):,} with {sum(numbers.values()):,} numbers ({types})"
-    groups = Counter(name.split(".", 1)[0] for name in found)
-    yield "parts: " + ", ".join(f"{name} ({count})" for name, count in groups.most_common(8)) + (", ..." if len(groups) > 8 else "")
-    for name, text in sorted(metadata.items()):
+    groups = Counter(name.split(".", 1)[0] for name in header.tensors)
+    shown = [f"{name} ({count})" for name, count in groups.most_common(MOST_GROUPS)] + ["..."] * (len(groups) > MOST_GROUPS)
+    yield f"{path}: safetensors, {header.size / 1e6:.1f} MB"
+    yield f"family: {family.title if family else 'none that Easel knows'}"
+    yield f"tensors: {len(header.tensors):,} with {numbers.total():,} numbers ({types})"
+    yield f"parts: {', '.join(shown)}"
+    for name, text in sorted(header.metadata.items()):
         yield f"metadata {name}: {text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + f'... ({len(text):,} characters)'}"
-
-
-def _family(path: Path) -> str:
-    from engine.diffusion.checkpoints import family_of
-
-    try:
-        return family_of(path)
-    except ModelFormatError as error:
-        return f"unknown ({error.message})"
 
 
 def _png(path: Path, most_pixels: int) -> tuple[dict[str, str], str]:
@@ -119,21 +99,25 @@ def _picture(texts: dict[str, str], limits: Limits) -> Iterator[str]:
         yield "no text, no workflow"
     for name, text in texts.items():
         if name in ("easel", "prompt"):
-            yield f"{name}:"
-            yield from (f"  {line}" for line in _document(text.encode(), limits))
+            try:
+                yield from (f"{name}: {line}" for line in _document(text.encode(), limits))
+            except EaselError as error:
+                yield f"{name}: {error.message}"
         else:
             yield f"{name}: {len(text):,} characters"
+
+
+def _read(path: Path, most_bytes: int) -> bytes:
+    if path.stat().st_size > most_bytes:
+        raise QuotaExceeded(f"{path} is larger than {most_bytes:,} bytes.", hint="Raise the setting max_body.")
+    return path.read_bytes()
 
 
 def _document(data: bytes, limits: Limits) -> Iterator[str]:
     """What a workflow is made of."""
     from engine.graph.workflow_reader import parse_document
 
-    try:
-        workflow = parse_document(data, limits)
-    except EaselError as error:
-        yield f"not a workflow that Easel reads: {error.message}"
-        return
+    workflow = parse_document(data, limits)
     kinds = Counter(entry.class_type for entry in workflow.nodes.values())
     form = "API prompt" if workflow.source == "api" else workflow.source
     yield f"{form}, {len(workflow.nodes)} nodes, {len(workflow.subgraphs)} subgraphs"
