@@ -1,0 +1,193 @@
+"""The data folder and the model folders: what lies where, what is in it, and the one way from a name from outside to a path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import engine
+from engine.errors import MissingFile
+from engine.graph.file_digests import FileDigests
+from engine.graph.file_listing import FileListing
+from engine.graph.literals import brief, nearest
+from engine.graph.model_folders import (
+    KIND_SUFFIXES,
+    MODEL_FOLDERS,
+    OLD_KEYS,
+    SAVED_MODELS,
+    SUFFIXES,
+    existing_folders,
+    read_extra_model_paths,
+    standard_folders,
+)
+from engine.graph.paths import inside
+from engine.graph.plans import FILE_ROOTS
+from engine.graph.saving import expand_prefix, save_new
+
+LAYOUT = ("models", "input", "output", "temp", "datasets", "workflows", "custom_nodes", "user", "state")
+EXTRA_PATHS = "extra_model_paths.yaml"
+_PACKAGE = Path(engine.__file__).parent
+EMBEDDED_MODELS = _PACKAGE / "models"
+EXAMPLE_WORKFLOWS = _PACKAGE.parent / "workflows"
+
+
+class Folders:
+    """Folders by key: a kind of model (`checkpoints`, `loras`, ...), `input`, `output`, `temp`, `datasets` or `workflows`.
+
+    `input:image` and the like are the files of one kind (image, latent, audio, video, model) in such a folder.
+    Nothing is made on disk until `create` or `save`.
+    """
+
+    def __init__(self, data: Path | str, *, models: Sequence[Path | str] = (), extra_model_paths: Path | str | None = None) -> None:
+        """models: further models directories, used in place. extra_model_paths: default the file of that name in the data folder."""
+        self.data = Path(data).absolute()
+        self.models, self.input, self.output, self.temp, self.datasets, self.workflows, custom, self.user, self.state = (
+            self.data / name for name in LAYOUT
+        )
+        self.custom_nodes = [custom]
+        self._folders = standard_folders(self.models)
+        for directory in models:
+            self._append(existing_folders(Path(directory).absolute()))
+        self._add_extra(extra_model_paths)
+        for name in SAVED_MODELS:
+            self._folders[OLD_KEYS.get(name, name)].append(self.output / name)
+        self._append({key: [EMBEDDED_MODELS / name for name in names] for key, names in MODEL_FOLDERS.items()})
+        self._model_roots = [folder for folders in self._folders.values() for folder in folders]
+        self._folders.update({name: [getattr(self, name)] for name in ("input", "output", "temp", "datasets", "workflows")})
+        self._folders["workflows"].append(EXAMPLE_WORKFLOWS)
+        self._listing = FileListing()
+        self._digests = FileDigests(self.state / "file_digests.sqlite")
+
+    def _append(self, found: Mapping[str, list[Path]]) -> None:
+        for key, paths in found.items():
+            known = self._folders.setdefault(key, [])
+            known.extend(path for path in paths if path not in known)
+
+    def _add_extra(self, file: Path | str | None) -> None:
+        path = Path(file).absolute() if file is not None else self.data / EXTRA_PATHS
+        if file is None and not path.is_file():
+            return
+        for key, folder, first in read_extra_model_paths(path):
+            known = self.custom_nodes if key == "custom_nodes" else self._folders.setdefault(key, [])
+            if folder in known:
+                known.remove(folder)
+            known.insert(0 if first else len(known), folder)
+
+    def create(self) -> None:
+        """Make the data folder with everything that belongs in it."""
+        for name in LAYOUT:
+            (self.data / name).mkdir(parents=True, exist_ok=True)
+        for names in MODEL_FOLDERS.values():
+            (self.models / names[-1 if names[0] == "unet" else 0]).mkdir(exist_ok=True)
+
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self._folders)
+
+    def directories(self, key: str) -> list[Path]:
+        """The folders of a key in the order they are searched; MissingFile for a key that nobody has named."""
+        root = key.partition(":")[0]
+        root = OLD_KEYS.get(root, root)
+        if root not in self._folders:
+            hint = nearest(root, list(self._folders)) or f"Make {self.models / 'NAME'}, or name it in {EXTRA_PATHS}."
+            raise MissingFile(f"There is no folder of the kind {brief(root)}.", hint=hint)
+        return self._folders[root]
+
+    def list(self, key: str) -> tuple[str, ...]:
+        """Relative names with `/` of what a key offers, sorted; of equal names only the first that `resolve` would find."""
+        allowed = self._allowed(key)
+        names: dict[str, None] = {}
+        for folder in self.directories(key):
+            names.update(dict.fromkeys(self._listing.names(folder, key, _rule(key), allowed)))
+        return tuple(sorted(names))
+
+    def listing(self, keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The `files` of a catalogue; keys that no folder is known for are left out."""
+        return {key: self.list(key) for key in keys if OLD_KEYS.get(key.partition(":")[0], key.partition(":")[0]) in self._folders}
+
+    def resolve(self, key: str, name: str) -> Path:
+        """The existing file (or dataset, or diffusers folder) of this name. Raises UnsafePath or MissingFile.
+
+        A name under input, output or temp may say where it is: `a.png [output]`.
+        """
+        key, name = _marked(key, name)
+        wants_folder = key in ("diffusers", "datasets")
+        allowed = self._allowed(key)
+        for folder in self.directories(key):
+            path = inside(folder, name, allowed)
+            if path.is_dir() if wants_folder else path.is_file():
+                return path
+        hint = nearest(name, self.list(key)) or f"Put it into {self.directories(key)[0]}."
+        raise MissingFile(f"There is no file {brief(name)} in {key}.", hint=hint, details={"folder": key, "name": name})
+
+    def digest(self, key: str, name: str) -> str:
+        """SHA-256 of a file as `sha256:...`, of a folder that of its files' names and digests."""
+        path = self.resolve(key, name)
+        if path.is_file():
+            return self._digests.digest(path)
+        total = hashlib.sha256()
+        for relative in self._listing.names(path, "everything", _is_file, [path]):
+            total.update(f"{relative}\0{self._digests.digest(path / relative)}\n".encode())
+        return f"sha256:{total.hexdigest()}"
+
+    def save(
+        self,
+        root: str,
+        prefix: str,
+        suffix: str,
+        write: Callable[[Path], None],
+        *,
+        tokens: Mapping[str, object] | None = None,
+        now: datetime | None = None,
+    ) -> dict[str, Any]:
+        """Write a new file into `output`, `temp` or `input` (see saving.save_new); returns its record: filename, subfolder, type.
+
+        prefix: may hold sub-folders and `%width%`-like names from `tokens`, or the time.
+        """
+        home = {"output": self.output, "temp": self.temp, "input": self.input}[root]
+        path = save_new(home, expand_prefix(prefix, tokens or {}, now or datetime.now()), suffix, write)
+        return self.record(root, path)
+
+    def record(self, root: str, path: Path) -> dict[str, Any]:
+        """How a client is told of a file below `output`, `temp` or `input`."""
+        relative = path.relative_to({"output": self.output, "temp": self.temp, "input": self.input}[root])
+        subfolder = "" if relative.parent == Path() else relative.parent.as_posix()
+        return {"filename": relative.name, "subfolder": subfolder, "type": root}
+
+    def _allowed(self, key: str) -> Sequence[Path]:
+        return self._model_roots if key.partition(":")[0] not in (*FILE_ROOTS, "datasets", "workflows") else ()
+
+
+def _marked(key: str, name: str) -> tuple[str, str]:
+    """`("input", "a.png [output]")` -> `("output", "a.png")`."""
+    root, colon, kind = key.partition(":")
+    if root in FILE_ROOTS and isinstance(name, str) and name.endswith("]"):
+        for other in FILE_ROOTS:
+            if name.endswith(f" [{other}]"):
+                return f"{other}{colon}{kind}", name.removesuffix(f" [{other}]")
+    return key, name
+
+
+def _rule(key: str) -> Callable[[os.DirEntry[str]], bool]:
+    """Which entries of a folder a key lists."""
+    root, _, kind = key.partition(":")
+    if root == "diffusers":
+        return lambda entry: entry.is_dir() and os.path.isfile(os.path.join(entry.path, "model_index.json"))
+    if root == "datasets":
+        return lambda entry: entry.is_dir()
+    suffixes = KIND_SUFFIXES.get(kind) if kind else {"workflows": {".json"}, "configs": {".yaml", ".yml"}}.get(root)
+    if suffixes is None and root in MODEL_FOLDERS:
+        suffixes = SUFFIXES
+    if suffixes is None:
+        return _is_file
+    return lambda entry: os.path.splitext(entry.name)[1].lower() in suffixes and _is_file(entry)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False

@@ -1,0 +1,83 @@
+"""New output files: `<prefix>_<counter>_.<suffix>`, never over an existing file, never half written, never outside the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from engine.errors import Conflict
+from engine.graph.paths import inside, parts_of
+
+_MOST_TRIES = 10_000
+_DATE = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
+
+
+def expand_prefix(prefix: str, tokens: Mapping[str, object], now: datetime) -> str:
+    """Put values in place of `%name%`: year, month, day, hour, minute, second (padded), `%date:yyyy-MM-dd%`, and `tokens`. Others stay."""
+    values = {name: f"{getattr(now, name):02d}" for name in ("year", "month", "day", "hour", "minute", "second")}
+    values.update({name: str(value) for name, value in tokens.items()})
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        return _formatted(name[5:], now) if name.startswith("date:") else values.get(name, match[0])
+
+    return re.sub(r"%([^%]+)%", replace, prefix)
+
+
+def _formatted(layout: str, now: datetime) -> str:
+    parts = {"y": now.year, "M": now.month, "d": now.day, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def digits(match: re.Match[str]) -> str:
+        code = match[0]
+        number = parts[code[0]] % 100 if code == "yy" else parts[code[0]]
+        return str(number).zfill(len(code))
+
+    return _DATE.sub(digits, layout)
+
+
+def save_new(root: Path, prefix: str, suffix: str, write: Callable[[Path], None]) -> Path:
+    """Call `write` with a path beside the new file, then move it there at once; returns the path.
+
+    prefix: may name sub-folders, which are made. suffix: with its dot. The counter is one above the highest that the prefix has there.
+    Raises UnsafePath when the prefix leaves `root`; what `write` raises passes, and nothing stays behind.
+    """
+    *folders, name = parts_of(prefix)
+    folder = inside(root, "/".join(folders)) if folders else root
+    inside(root, prefix)
+    folder.mkdir(parents=True, exist_ok=True)
+    if folders:
+        inside(root, "/".join(folders))
+    final = _reserve(folder, name, suffix)
+    part = final.with_name(f".{final.stem}.part{suffix}")
+    try:
+        write(part)
+        os.replace(part, final)
+    except BaseException:
+        for path in (part, final):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+        raise
+    return final
+
+
+def _reserve(folder: Path, name: str, suffix: str) -> Path:
+    """Make the empty file with the next free number; two writers never get the same."""
+    first = _highest(folder, name) + 1
+    for counter in range(first, first + _MOST_TRIES):
+        path = folder / f"{name}_{counter:05}_{suffix}"
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        except FileExistsError:
+            continue
+        return path
+    raise Conflict(f"{folder} has no free number for {name}.", hint="Use another file name prefix.")
+
+
+def _highest(folder: Path, name: str) -> int:
+    pattern = re.compile(rf"{re.escape(os.path.normcase(name))}_(\d{{1,18}})_")
+    matches = (pattern.match(os.path.normcase(entry)) for entry in os.listdir(folder))
+    return max((int(match[1]) for match in matches if match), default=0)
