@@ -17,6 +17,8 @@ EaselError
  +- Unstorable         a value that its codec cannot write to the store; it stays in memory only
  +- Forbidden          the request comes from an origin, host or holder that is not allowed
  +- InvalidSettings    a setting with a value that it cannot have
+ +- MissingJob         a job that does not exist, or no longer
+ +- DatabaseError      the job database cannot be used
 
 A message says what happened and where; `hint` says what to do about it.
 """
@@ -141,3 +143,12 @@ class Unstorable(EaselError):
 class InvalidSettings(EaselError):
     code = "invalid_settings"
     http_status = 400
+
+
+class MissingJob(EaselError):
+    code = "missing_job"
+    http_status = 404
+
+
+class DatabaseError(EaselError):
+    code = "database"

@@ -40,7 +40,12 @@ def _split_paths(value: Any) -> Any:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
+def _split_names(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)]
 Folders = Annotated[tuple[Folder, ...], NoDecode, BeforeValidator(_split_paths)]
 
 
@@ -63,9 +68,20 @@ class Settings(BaseSettings):
         description="A file in ComfyUI's extra_model_paths.yaml format. Default: the one in the data folder.",
     )
 
+    packages: Names = Field(
+        default=("nodes",), description="Python packages whose nodes are loaded, besides installed packs and custom_nodes."
+    )
+
     host: str = Field(default="127.0.0.1", description="The address to listen on. Any address that other machines can reach needs a token.")
     port: int = Field(default=8188, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     token: SecretStr | None = Field(default=None, min_length=16, description="What a client must send as `Authorization: Bearer TOKEN`.")
+
+    allowed_hosts: Names = Field(
+        default=(),
+        description="Further names under which browsers may reach the server. Loopback names and plain addresses always may.",
+    )
+    cancel_grace: float = Field(default=10.0, ge=0, description="Seconds a cancelled job has to stop before its process is ended.")
+    worker_silence: float = Field(default=120.0, ge=5, description="Seconds without a sign of life after which the worker is ended.")
 
     device: str = Field(
         default="auto",

@@ -108,6 +108,15 @@ class Custom(NodeEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobInterrupted(Event):
+    """The process that ran the job is gone. `state` is queued (it will be tried again) or parked."""
+
+    kind = "job_interrupted"
+    state: str = "queued"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobFinished(Event):
     """`state` is one of succeeded, failed, cancelled."""
 

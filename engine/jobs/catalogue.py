@@ -1,0 +1,83 @@
+"""The catalogue in the server: what the worker declared, kept on disk so that the next start has it before any worker is up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from engine.errors import Busy
+from engine.graph.catalogue import Catalogue
+from engine.graph.folders import Folders
+from engine.graph.registry import ENTRY_POINT_GROUP
+
+
+class CatalogueCache:
+    """`current` is what requests use: the nodes last heard of, with today's files. Nodes kept on disk count while no source has changed."""
+
+    def __init__(self, path: Path, folders: Folders, sources: Iterable[Path], packages: Iterable[str]) -> None:
+        self._path = path
+        self._folders = folders
+        self._sources = tuple(sources)
+        self._packages = tuple(packages)
+        self._catalogue: Catalogue | None = None
+        self._arrived = asyncio.Event()
+        self._listed: Catalogue | None = None
+        self._folder_keys: tuple[str, ...] = ()
+
+    def load(self) -> None:
+        """Take the kept catalogue if it was made from the sources as they are now."""
+        try:
+            kept = json.loads(self._path.read_bytes())
+            if kept["sources"] == self.sources_digest():
+                self._set(Catalogue.model_validate(kept["catalogue"]))
+        except (OSError, ValueError, KeyError, TypeError, ValidationError):
+            return  # none yet, or not from this version: the worker will tell
+
+    def receive(self, data: bytes) -> None:
+        """A worker's catalogue, as JSON."""
+        self._set(Catalogue.model_validate_json(data))
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_bytes(b'{"sources":%s,"catalogue":%s}' % (json.dumps(self.sources_digest()).encode(), data))
+        temporary.replace(self._path)
+
+    async def current(self, wait: float = 60.0) -> Catalogue:
+        """The catalogue; waits for the first one. Raises Busy when no worker has sent one in `wait` seconds."""
+        try:
+            await asyncio.wait_for(self._arrived.wait(), wait)
+        except TimeoutError as error:
+            raise Busy(
+                "The worker has not told which nodes there are yet", hint="Try again; the log says why it does not start."
+            ) from error
+        assert self._catalogue is not None  # noqa: S101 (set before the event)
+        files = self._folders.listing(self._folder_keys)
+        if self._listed is None or self._listed.files != files:
+            self._listed = Catalogue(nodes=self._catalogue.nodes, files=files, failures=self._catalogue.failures)
+        return self._listed
+
+    @property
+    def known(self) -> bool:
+        return self._catalogue is not None
+
+    def _set(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._listed = None
+        self._folder_keys = tuple(sorted({item.folder for info in catalogue.nodes.values() for item in info.inputs if item.folder}))
+        self._arrived.set()
+
+    def sources_digest(self) -> str:
+        """A digest of everything a catalogue is made from: Python sources, packs that are installed, the packages that are loaded."""
+        digest = hashlib.sha256(f"{sys.version} {self._packages}".encode())
+        for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda item: item.name):
+            digest.update(f"{point.name} {point.value} {point.dist.version if point.dist else ''}".encode())
+        for root in self._sources:
+            for path in sorted(root.rglob("*.py")):
+                digest.update(str(path).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()

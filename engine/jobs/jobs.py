@@ -1,0 +1,318 @@
+"""The queue at work: jobs come in, the worker runs them one after the other, listeners hear of it, and no crash loses one."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import json
+import logging
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from engine.errors import Conflict, EaselError, MissingJob
+from engine.graph import events
+from engine.graph.wire import Frame
+from engine.jobs.journal import ATTEMPT_SPAN, Journal
+from engine.jobs.records import Job, NewJob, Result
+from engine.jobs.states import State
+from engine.jobs.store import JobStore
+from engine.jobs.supervisor import Supervisor
+
+log = logging.getLogger("easel.jobs")
+
+PARK_AFTER = 2
+
+
+class Listener(Protocol):
+    """Called in the event loop; must be quick and not raise. `job` is the record as it was when the events happened."""
+
+    def on_events(self, job: Job, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
+        """Events in order. A `preview` event has its picture in `previews` at its `part`."""
+
+    def on_queue(self, remaining: int) -> None:
+        """The number of jobs that wait or run has changed."""
+
+    def on_over(self, job: Job) -> None:
+        """The job is over and its result can be read."""
+
+
+class Running:
+    """The job at work, and what its events have told so far."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.result = Result()
+        self.sequence = job.attempt * ATTEMPT_SPAN
+        self.done = 0
+        self.total = job.total
+        self.progress: dict[str, tuple[float, float]] = {}
+        self.cancelled = False
+
+    def add(self, batch: Sequence[dict[str, Any]]) -> None:
+        for event in batch:
+            self.result.add(event)
+            self.sequence = event["sequence"]
+            match event["type"]:
+                case "job_started":
+                    self.total = event["total"]
+                case "node_started":
+                    self.progress[event["node_id"]] = (0, 1)
+                case "node_progress":
+                    self.progress[event["node_id"]] = (event["value"], event["total"])
+                case "node_finished" | "node_failed":
+                    self.done += 1
+                    self.progress.pop(event["node_id"], None)
+
+    def to_json(self) -> dict[str, Any]:
+        nodes = {node: {"value": value, "total": total} for node, (value, total) in self.progress.items()}
+        return {"done": self.done, "total": self.total, "nodes": nodes}
+
+
+class Jobs:
+    """Everything a front end may do with jobs. One job runs at a time; the order is (number, order of submission)."""
+
+    def __init__(self, store: JobStore, supervisor: Supervisor, *, cancel_grace: float = 10.0) -> None:
+        self.store = store
+        self.journal = Journal(store)
+        self.listeners: list[Listener] = []
+        self._supervisor = supervisor
+        self._cancel_grace = cancel_grace
+        self._waiting: list[tuple[float, int, str]] = []
+        self._running: Running | None = None
+        self._starting = False
+        self._stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Take up what the last run left: a job that was running is interrupted, and waits again or is parked."""
+        for job in await self.store.running():
+            log.warning("Job %s was running when Easel ended", job.id)
+            await self.store.interrupt(job.id, "Easel ended while the job ran", crashed=True, park_after=PARK_AFTER)
+        self._waiting = [(*job.order, job.id) for job in await self.store.waiting()]
+        heapq.heapify(self._waiting)
+        await self._supervisor.start(on_frame=self._on_frame, on_ready=self._wake, on_death=self._on_death)
+
+    async def stop(self) -> None:
+        """End the worker. A job that runs waits again, without blame."""
+        self._stopping = True
+        await self._supervisor.stop()
+        for task in list(self._tasks):
+            await task
+        if self._running is not None:
+            await self.store.interrupt(self._running.job.id, "Easel was stopped", crashed=False, park_after=PARK_AFTER)
+            self._running = None
+        await self.journal.close()
+        await asyncio.to_thread(self.store.close)
+
+    @property
+    def remaining(self) -> int:
+        return len(self._waiting) + (self._running is not None)
+
+    @property
+    def running(self) -> Running | None:
+        return self._running
+
+    async def submit(self, new: NewJob) -> tuple[Job, bool]:
+        """The job, on disk, and whether it is new. Raises Conflict when the id is taken by another request."""
+        job, fresh = await self.store.insert(new)
+        if fresh:
+            heapq.heappush(self._waiting, (*job.order, job.id))
+            self._tell_queue()
+            self._wake()
+        return job, fresh
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a job that waits, runs, is paused or parked. Raises MissingJob, or Conflict when it is over."""
+        running = self._running
+        if running is not None and running.job.id == job_id:
+            await self._cancel_running(running)
+            return running.job
+        job = await self.store.get(job_id)
+        if job.state is State.RUNNING:  # it is just being started or just ending
+            await self._drain()
+            return (
+                await self.cancel(job_id) if self._running is not None and self._running.job.id == job_id else await self.store.get(job_id)
+            )
+        if not await self.cancel_waiting([job_id]):
+            job = await self.store.get(job_id)
+            raise Conflict(f"The job {job_id} is {job.state}, it cannot be cancelled", details={"id": job_id, "state": job.state.value})
+        return await self.store.get(job_id)
+
+    async def cancel_waiting(self, job_ids: Sequence[str] | None = None) -> list[Job]:
+        """Cancel jobs that wait; all of them without ids. Others are passed over."""
+        cancelled = await self.store.cancel_waiting(job_ids)
+        gone = {job.id for job in cancelled}
+        self._waiting = [entry for entry in self._waiting if entry[2] not in gone]
+        heapq.heapify(self._waiting)
+        for job in cancelled:
+            self._publish(job, [self._event(job, events.JobFinished, (job.attempt + 1) * ATTEMPT_SPAN, state=State.CANCELLED.value)])
+            self._over(job)
+        if cancelled:
+            self._tell_queue()
+        return cancelled
+
+    async def release(self, job_id: str) -> Job:
+        """A parked or paused job waits again. Raises MissingJob, Conflict."""
+        job = await self.store.release(job_id)
+        heapq.heappush(self._waiting, (*job.order, job.id))
+        self._tell_queue()
+        self._wake()
+        return job
+
+    async def delete(self, job_ids: Sequence[str] | None = None) -> list[str]:
+        """Forget jobs that are over, all of them without ids, and what the worker keeps for them; returns the ids that are gone."""
+        gone = await self.store.delete_over(job_ids)
+        if gone:
+            await self._supervisor.send({"type": "forget", "jobs": gone})
+        return gone
+
+    async def free(self, *, models: bool, cache: bool) -> None:
+        """Ask the worker to let go of loaded models and kept results, after the job that runs."""
+        await self._supervisor.send({"type": "free", "models": models, "cache": cache})
+
+    async def events_after(self, job_id: str, after: int, wait: float = 0.0) -> tuple[Job, list[dict[str, Any]]]:
+        """Events of a job with greater numbers; waits up to `wait` seconds for the first one while the job is not over."""
+        deadline = time.monotonic() + wait
+        while True:
+            changed = self.journal.watch(job_id)
+            job = await self.store.get(job_id)
+            found = await self.journal.read(job, after)
+            left = deadline - time.monotonic()
+            if found or left <= 0 or job.state.over:
+                return job, found
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), left)
+
+    # What the worker does
+
+    def _wake(self) -> None:
+        if self._waiting and self._running is None and not self._starting and not self._stopping and self._supervisor.ready:
+            self._starting = True
+            self._spawn(self._start_next())
+
+    async def _start_next(self) -> None:
+        try:
+            while self._waiting and self._running is None and self._supervisor.ready and not self._stopping:
+                job_id = heapq.heappop(self._waiting)[2]
+                life = self._supervisor.starts
+                try:
+                    job, body = await self.store.start(job_id)
+                except (Conflict, MissingJob):
+                    continue  # cancelled or deleted at the same moment
+                if not self._supervisor.ready or self._supervisor.starts != life:
+                    job = await self.store.interrupt(job_id, "The worker ended before the job began", crashed=False, park_after=PARK_AFTER)
+                    heapq.heappush(self._waiting, (*job.order, job.id))
+                    continue
+                self._running = Running(job)
+                header = {
+                    "type": "run",
+                    "job": {"id": job.id, "client_id": job.client_id, "attempt": job.attempt, "targets": list(job.targets)},
+                    "sequence": job.attempt * ATTEMPT_SPAN,
+                }
+                await self._supervisor.send(header, (body.graph or b"[]", body.prompt, body.extra))
+        finally:
+            self._starting = False
+
+    async def _on_frame(self, frame: Frame) -> None:
+        running = self._running
+        if frame.header["type"] != "events" or running is None or running.job.id != frame.header["job"]:
+            return  # of a job that is over already
+        encoded, previews = frame.parts[0], frame.parts[1:]
+        batch = json.loads(encoded)
+        running.add(batch)
+        last = batch[-1] if batch else None
+        if last is None or last["type"] != "job_finished":
+            self._publish(running.job, batch, previews, encoded)
+            return
+        self._publish(running.job, batch[:-1], previews)
+        await self._finish(running, State(last["state"]), last)
+
+    async def _finish(self, running: Running, state: State, last: dict[str, Any]) -> None:
+        self.journal.add(running.job, [last])
+        reason = (last["error"] or {}).get("message", "")
+        job = await self.store.finish(running.job.id, state, reason, running.result, self.journal.take(running.job.id))
+        self._running = None
+        self._tell(lambda listener: listener.on_events(job, [last], ()))
+        self._over(job)
+        self._tell_queue()
+        self._wake()
+
+    async def _on_death(self, reason: str) -> None:
+        """The worker is gone, and with it the work on the running job."""
+        running, self._running = self._running, None
+        if running is None or self._stopping:
+            self._running = running
+            return
+        job, node = running.job, running.result.last
+        where = f" while node {node} ran" if node is not None else ""
+        if running.cancelled:
+            last = self._event(job, events.JobFinished, running.sequence + 1, state=State.CANCELLED.value)
+            await self._finish(running, State.CANCELLED, last)
+            return
+        log.error("Job %s: %s%s", job.id, reason, where)
+        job = await self.store.interrupt(job.id, f"{reason}{where}", crashed=True, park_after=PARK_AFTER)
+        changes = {"state": job.state.value, "reason": job.reason}
+        self._publish(job, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
+        if job.state is State.QUEUED:
+            heapq.heappush(self._waiting, (*job.order, job.id))
+        else:
+            self._over(job)
+        self._tell_queue()
+
+    async def _cancel_running(self, running: Running) -> None:
+        if running.cancelled:
+            return
+        running.cancelled = True
+        await self._supervisor.send({"type": "cancel", "job": running.job.id})
+        self._spawn(self._kill_later(running))
+
+    async def _kill_later(self, running: Running) -> None:
+        """A node that does not look at the cancel token ends with its process."""
+        end = time.monotonic() + self._cancel_grace
+        while time.monotonic() < end and not self._stopping:
+            if self._running is not running:
+                return
+            await asyncio.sleep(0.05)
+        if self._running is running and not self._stopping:
+            log.warning("Job %s did not stop within %g s of being cancelled: its process is ended", running.job.id, self._cancel_grace)
+            self._supervisor.kill()
+
+    async def _drain(self) -> None:
+        while self._starting:
+            await asyncio.sleep(0.005)
+
+    # Telling
+
+    def _event(self, job: Job, kind: type[events.Event], sequence: int, **values: Any) -> dict[str, Any]:
+        return kind(job_id=job.id, sequence=sequence, time=time.time(), **values).to_json()
+
+    def _publish(self, job: Job, batch: list[dict[str, Any]], previews: Sequence[bytes] = (), encoded: bytes | None = None) -> None:
+        if batch:
+            self.journal.add(job, batch, encoded)
+            self._tell(lambda listener: listener.on_events(job, batch, previews))
+
+    def _over(self, job: Job) -> None:
+        self._tell(lambda listener: listener.on_over(job))
+
+    def _tell_queue(self) -> None:
+        self._tell(lambda listener: listener.on_queue(self.remaining))
+
+    def _tell(self, call: Callable[[Listener], None]) -> None:
+        for listener in list(self.listeners):
+            try:
+                call(listener)
+            except Exception:
+                log.exception("A listener failed")
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            log.error("The queue met an error: %s", error, exc_info=None if isinstance(error, EaselError) else error)

@@ -1,0 +1,244 @@
+"""Jobs in SQLite. Every change of state is one guarded transaction; what a method returned is on disk."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.errors import Conflict, MissingJob
+from engine.jobs.database import Database
+from engine.jobs.records import Body, Job, NewJob, Result
+from engine.jobs.states import OVER, SOURCES, WAITING, State
+
+EventRows = Sequence[tuple[int, int, bytes]]
+"""(first sequence number, last one, JSON list of events)."""
+
+_OVER = ", ".join(f"'{state}'" for state in sorted(OVER))
+_WAITING = ", ".join(f"'{state}'" for state in sorted(WAITING))
+
+
+class JobStore:
+    def __init__(self, path: Path, *, max_history: int = 10_000, max_event_bytes: int = 4 * 2**20) -> None:
+        self.database = Database(path)
+        self.max_history = max_history
+        self.max_event_bytes = max_event_bytes
+
+    def close(self) -> None:
+        self.database.close()
+
+    async def insert(self, new: NewJob) -> tuple[Job, bool]:
+        """The job and whether it is new. The same id with the same digest is the job that is there; with another one it is a Conflict."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Job, bool]:
+            present = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
+            if present is not None:
+                if new.digest and present["body_digest"] == new.digest:
+                    return _job(present), False
+                raise Conflict(
+                    f"A job with the id {new.id} exists already and was asked for with another body",
+                    hint="Use a new id for another request; to ask again for the same one, send exactly the same.",
+                    details={"id": new.id},
+                )
+            cursor = connection.execute(
+                "INSERT INTO jobs (id, number, state, client_id, body_digest, targets, total, created) "
+                "VALUES (?, 0, 'queued', ?, ?, ?, ?, ?)",
+                (new.id, new.client_id, new.digest, json.dumps(new.targets), new.total, time.time()),
+            )
+            row = cursor.lastrowid or 0
+            number = new.number if new.number is not None else -row if new.front else row
+            connection.execute("UPDATE jobs SET number = ? WHERE row = ?", (number, row))
+            connection.execute("INSERT INTO job_bodies VALUES (?, ?, ?, ?, ?)", (row, new.prompt, new.extra, new.document, new.graph))
+            return _get(connection, new.id), True
+
+        return await self.database.write(work)
+
+    async def get(self, job_id: str) -> Job:
+        return await self.database.read(lambda connection: _get(connection, job_id))
+
+    async def body(self, job: Job) -> Body:
+        return await self.database.read(lambda connection: _body(connection, job))
+
+    async def result(self, job: Job) -> Result | None:
+        def work(connection: sqlite3.Connection) -> Result | None:
+            found = connection.execute("SELECT result FROM job_results WHERE row = ?", (job.row,)).fetchone()
+            return None if found is None else Result.load(found[0])
+
+        return await self.database.read(work)
+
+    async def waiting(self) -> list[Job]:
+        """Jobs that are to run, in the order in which they will."""
+        return await self._list(f"state IN ({_WAITING}) ORDER BY number, row")
+
+    async def running(self) -> list[Job]:
+        return await self._list("state = 'running' ORDER BY number, row")
+
+    async def over(self, *, limit: int | None = None, offset: int | None = None) -> list[Job]:
+        """Jobs that are over, oldest first. Without `offset` the newest `limit` ones, with it those after the `offset` oldest."""
+        if offset is not None:
+            return await self._list("completion IS NOT NULL ORDER BY completion LIMIT ? OFFSET ?", (-1 if limit is None else limit, offset))
+        newest = await self._list("completion IS NOT NULL ORDER BY completion DESC LIMIT ?", (-1 if limit is None else limit,))
+        return newest[::-1]
+
+    async def page(self, *, states: Sequence[State] = (), before: int | None = None, limit: int = 100) -> list[Job]:
+        """Jobs newest first, those submitted before row `before`."""
+        conditions = ["1"]
+        values: list[Any] = []
+        if states:
+            conditions.append(f"state IN ({', '.join('?' * len(states))})")
+            values += [state.value for state in states]
+        if before is not None:
+            conditions.append("row < ?")
+            values.append(before)
+        return await self._list(f"{' AND '.join(conditions)} ORDER BY row DESC LIMIT ?", (*values, limit))
+
+    async def _list(self, tail: str, values: Iterable[Any] = ()) -> list[Job]:
+        query = f"SELECT * FROM jobs WHERE {tail}"  # noqa: S608 (only texts of this module)
+        return await self.database.read(lambda connection: [_job(row) for row in connection.execute(query, tuple(values))])
+
+    async def start(self, job_id: str) -> tuple[Job, Body]:
+        """The job runs now. The attempt is counted before the work begins, so that a job which kills its process is found out."""
+
+        def work(connection: sqlite3.Connection) -> tuple[Job, Body]:
+            job = _move(connection, job_id, State.RUNNING, "attempt = attempt + 1, started = ?, reason = ''", (time.time(),))
+            return job, _body(connection, job)
+
+        return await self.database.write(work)
+
+    async def interrupt(self, job_id: str, reason: str, *, crashed: bool, park_after: int) -> Job:
+        """A running job lost its process: it waits again, or is parked when that was its `park_after`th crash."""
+
+        def work(connection: sqlite3.Connection) -> Job:
+            job = _move(connection, job_id, State.INTERRUPTED, "crashes = crashes + ?, reason = ?", (int(crashed), reason))
+            if job.crashes >= park_after:
+                text = f"Parked after {job.crashes} crashes. The last one: {reason}"
+                return _end(connection, job_id, State.PARKED, text, Result())
+            return _move(connection, job_id, State.QUEUED)
+
+        return await self.database.write(work)
+
+    async def finish(self, job_id: str, state: State, reason: str, result: Result, events: EventRows = ()) -> Job:
+        """The job is over; its result and the rest of its events are kept, and the oldest history beyond the limit goes."""
+
+        def work(connection: sqlite3.Connection) -> Job:
+            job = _end(connection, job_id, state, reason, result)
+            self._add_events(connection, job.row, events)
+            connection.execute(
+                "DELETE FROM jobs WHERE completion IS NOT NULL AND row IN "
+                "(SELECT row FROM jobs WHERE completion IS NOT NULL ORDER BY completion DESC LIMIT -1 OFFSET ?)",
+                (self.max_history,),
+            )
+            return job
+
+        return await self.database.write(work)
+
+    async def cancel_waiting(self, job_ids: Sequence[str] | None = None) -> list[Job]:
+        """Cancel jobs that wait or are paused (all of them: None), by id also parked ones; ids of others are passed over."""
+
+        def work(connection: sqlite3.Connection) -> list[Job]:
+            parked = "" if job_ids is None else ", 'parked'"
+            query = f"SELECT id FROM jobs WHERE state IN ({_WAITING}, 'paused'{parked})"  # noqa: S608
+            present = [row[0] for row in connection.execute(query)]
+            wanted = None if job_ids is None else set(job_ids)
+            chosen = [job_id for job_id in present if wanted is None or job_id in wanted]
+            return [_end(connection, job_id, State.CANCELLED, "Cancelled before it started", Result()) for job_id in chosen]
+
+        return await self.database.write(work)
+
+    async def release(self, job_id: str) -> Job:
+        """A parked or paused job waits again, with its crashes forgiven."""
+
+        def work(connection: sqlite3.Connection) -> Job:
+            job = _move(connection, job_id, State.QUEUED, "crashes = 0, reason = '', finished = NULL, completion = NULL")
+            connection.execute("DELETE FROM job_results WHERE row = ?", (job.row,))
+            return job
+
+        return await self.database.write(work)
+
+    async def delete_over(self, job_ids: Sequence[str] | None = None) -> list[str]:
+        """Forget jobs that are over (all of them: None); returns the ids that were."""
+
+        def work(connection: sqlite3.Connection) -> list[str]:
+            if job_ids is None:
+                return [row[0] for row in connection.execute("DELETE FROM jobs WHERE completion IS NOT NULL RETURNING id")]
+            query = "DELETE FROM jobs WHERE completion IS NOT NULL AND id = ? RETURNING id"
+            return [row[0] for job_id in job_ids for row in connection.execute(query, (job_id,)).fetchall()]
+
+        return await self.database.write(work)
+
+    async def add_events(self, job: Job, events: EventRows) -> None:
+        await self.database.write(lambda connection: self._add_events(connection, job.row, events))
+
+    async def events(self, job: Job, after: int) -> list[bytes]:
+        """The kept lists of events that hold a number greater than `after`, in order."""
+        query = "SELECT events FROM job_events WHERE row = ? AND last > ? ORDER BY first"
+        return await self.database.read(lambda connection: [row[0] for row in connection.execute(query, (job.row, after))])
+
+    def _add_events(self, connection: sqlite3.Connection, row: int, events: EventRows) -> None:
+        if not events:
+            return
+        connection.executemany("INSERT OR REPLACE INTO job_events VALUES (?, ?, ?, ?)", [(row, *event) for event in events])
+        kept = 0
+        sizes = connection.execute("SELECT first, length(events) FROM job_events WHERE row = ? ORDER BY first DESC", (row,)).fetchall()
+        for first, size in sizes:
+            kept += size
+            if kept > self.max_event_bytes:
+                connection.execute("DELETE FROM job_events WHERE row = ? AND first <= ?", (row, first))
+                return
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        row=row["row"],
+        id=row["id"],
+        number=int(row["number"]) if row["number"] == int(row["number"]) else row["number"],
+        state=State(row["state"]),
+        attempt=row["attempt"],
+        crashes=row["crashes"],
+        client_id=row["client_id"],
+        digest=row["body_digest"],
+        targets=tuple(json.loads(row["targets"])),
+        total=row["total"],
+        created=row["created"],
+        started=row["started"],
+        finished=row["finished"],
+        reason=row["reason"],
+    )
+
+
+def _get(connection: sqlite3.Connection, job_id: str) -> Job:
+    row = connection.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise MissingJob(f"There is no job {job_id}", hint="It never was, or it was deleted from the history.", details={"id": job_id})
+    return _job(row)
+
+
+def _body(connection: sqlite3.Connection, job: Job) -> Body:
+    row = connection.execute("SELECT prompt, extra, document, graph FROM job_bodies WHERE row = ?", (job.row,)).fetchone()
+    if row is None:
+        raise MissingJob(f"The job {job.id} was deleted")
+    return Body(*row)
+
+
+def _move(connection: sqlite3.Connection, job_id: str, state: State, changes: str = "", values: tuple[Any, ...] = ()) -> Job:
+    sources = ", ".join(f"'{source}'" for source in sorted(SOURCES[state]))
+    assignments = f"state = ?, {changes}" if changes else "state = ?"
+    query = f"UPDATE jobs SET {assignments} WHERE id = ? AND state IN ({sources}) RETURNING *"  # noqa: S608 (only texts of this module)
+    row = connection.execute(query, (state.value, *values, job_id)).fetchone()
+    if row is None:
+        present = _get(connection, job_id)
+        details = {"id": job_id, "state": present.state.value}
+        raise Conflict(f"The job {job_id} is {present.state}, so it cannot become {state}", details=details)
+    return _job(row)
+
+
+def _end(connection: sqlite3.Connection, job_id: str, state: State, reason: str, result: Result) -> Job:
+    changes = "finished = ?, reason = ?, completion = (SELECT coalesce(max(completion), 0) + 1 FROM jobs)"
+    job = _move(connection, job_id, state, changes, (time.time(), reason))
+    connection.execute("INSERT OR REPLACE INTO job_results VALUES (?, ?)", (job.row, result.dump()))
+    if state.terminal:
+        connection.execute("UPDATE job_bodies SET graph = NULL WHERE row = ?", (job.row,))
+    return job

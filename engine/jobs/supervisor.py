@@ -1,0 +1,123 @@
+"""Keeps one worker process alive: starts it, watches it, starts another when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from engine.graph.wire import Frame
+from engine.jobs.worker_process import COMMAND, WorkerProcess
+
+log = logging.getLogger("easel.worker")
+
+STOP_SECONDS = 5.0
+LONGEST_PAUSE = 30.0
+
+
+class Supervisor:
+    """`ready` while a worker waits for or does work; `hello` is what it said about itself, `stats` its latest figures."""
+
+    def __init__(
+        self, settings_json: str, *, on_catalogue: Callable[[bytes], None], silence: float = 120.0, command: Sequence[str] = COMMAND
+    ) -> None:
+        self.ready = False
+        self.hello: dict[str, Any] = {}
+        self.stats: dict[str, Any] = {}
+        self.starts = 0
+        self._settings_json = settings_json
+        self._on_catalogue = on_catalogue
+        self._silence = silence
+        self._command = command
+        self._worker: WorkerProcess | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(
+        self,
+        *,
+        on_frame: Callable[[Frame], Awaitable[None]],
+        on_ready: Callable[[], None],
+        on_death: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """on_death gets how the process ended, in words, before another one is started."""
+        self._on_frame, self._on_ready, self._on_death = on_frame, on_ready, on_death
+        self._task = asyncio.create_task(self._keep_alive())
+
+    async def stop(self) -> None:
+        self._stopping = True
+        if self._worker is not None:
+            await self._worker.stop(STOP_SECONDS)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def send(self, header: dict[str, Any], parts: Iterable[bytes] = ()) -> None:
+        """To the worker of this moment; without one there is nothing to tell."""
+        if self._worker is not None:
+            await self._worker.send(header, parts)
+
+    def kill(self) -> None:
+        if self._worker is not None:
+            self._worker.kill()
+
+    @property
+    def pid(self) -> int | None:
+        return self._worker.pid if self._worker is not None else None
+
+    @property
+    def last_lines(self) -> list[str]:
+        """What the worker printed last."""
+        return list(self._worker.last_lines) if self._worker is not None else []
+
+    async def _keep_alive(self) -> None:
+        pause = 0.0
+        while not self._stopping:
+            await asyncio.sleep(pause)
+            began = time.monotonic()
+            reason, was_ready = await self._one_life()
+            if self._stopping:
+                return
+            await self._on_death(reason)
+            lasted = time.monotonic() - began
+            pause = 0.0 if was_ready and lasted > 5 else min(LONGEST_PAUSE, max(0.25, pause * 2))
+            log.warning("The worker is gone: %s. Another one starts%s.", reason, f" in {pause:g} s" if pause else "")
+
+    async def _one_life(self) -> tuple[str, bool]:
+        try:
+            worker = self._worker = await WorkerProcess.spawn(self._settings_json, self._command)
+        except OSError as error:
+            return f"no process could be started: {error}", False
+        self.starts += 1
+        watch = asyncio.create_task(self._watch(worker))
+        was_ready = False
+        try:
+            async for frame in worker.frames():
+                match frame.header["type"]:
+                    case "catalogue":
+                        self._on_catalogue(frame.parts[0])
+                    case "ready":
+                        self.hello = frame.header["about"]
+                        self.ready = was_ready = True
+                        self._on_ready()
+                    case "alive":
+                        self.stats = frame.header["stats"]
+                    case _:
+                        await self._on_frame(frame)
+        except Exception:  # whatever one frame led to, the next worker must come
+            log.exception("A message of the worker could not be handled; it is ended")
+        finally:
+            self.ready = False
+            watch.cancel()
+            worker.kill()
+        return await worker.ended(), was_ready
+
+    async def _watch(self, worker: WorkerProcess) -> None:
+        while True:
+            await asyncio.sleep(1)
+            if worker.silent_seconds > self._silence:
+                log.error("The worker gave no sign of life for %g s: it is ended", self._silence)
+                worker.kill()
+                return

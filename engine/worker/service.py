@@ -1,0 +1,134 @@
+"""The worker process: takes jobs from the pipe and runs them one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import time
+import traceback
+from typing import Any
+
+import psutil
+
+from engine.errors import EaselError
+from engine.graph.cancel import CancelToken
+from engine.graph.context import JobInfo
+from engine.graph.events import Event, JobFinished
+from engine.graph.wire import Frame, decode_graph
+from engine.settings import Settings
+from engine.worker.channel import Alive, Channel, EventSender
+from engine.worker.runtime import Runtime
+
+log = logging.getLogger("easel.worker")
+
+LEAVE_SECONDS = 4.0
+
+
+class Service:
+    def __init__(self, channel: Channel, settings: Settings) -> None:
+        self._channel = channel
+        self._runtime = Runtime(settings)
+        self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._tokens: dict[str, CancelToken] = {}
+        self._process = psutil.Process()
+
+    async def run(self) -> None:
+        """Until the server closes the pipe."""
+        loop = asyncio.get_running_loop()
+        Alive(self._channel, self._stats).start()
+        self._channel.send({"type": "catalogue"}, (self._runtime.catalogue().model_dump_json().encode(),))
+        threading.Thread(target=self._receive, args=(loop,), name="easel-receive", daemon=True).start()
+        self._channel.send({"type": "ready", "about": self._runtime.about()})
+        while (frame := await self._inbox.get()) is not None:
+            await self._handle(frame)
+        self._runtime.close()
+
+    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread of its own, so that a cancel is heard while a node computes."""
+        try:
+            while True:
+                frame = self._channel.receive()
+                if frame.header["type"] == "cancel":
+                    token = self._tokens.get(frame.header["job"])
+                    if token is not None:
+                        token.cancel()
+                    continue
+                if frame.header["type"] == "run":
+                    self._tokens[frame.header["job"]["id"]] = CancelToken()
+                loop.call_soon_threadsafe(self._inbox.put_nowait, frame)
+        except EOFError:
+            for token in list(self._tokens.values()):
+                token.cancel()
+            loop.call_soon_threadsafe(self._inbox.put_nowait, None)
+            time.sleep(LEAVE_SECONDS)
+            os._exit(0)  # a node that does not look at its token must not outlive the server
+
+    async def _handle(self, frame: Frame) -> None:
+        match frame.header["type"]:
+            case "run":
+                await self._run_job(frame)
+            case "free":
+                self._runtime.free(models=frame.header["models"], cache=frame.header["cache"])
+            case "forget":
+                for job_id in frame.header["jobs"]:
+                    self._runtime.cache.forget_job(job_id)
+
+    async def _run_job(self, frame: Frame) -> None:
+        head, (graph, prompt, extra_json) = frame.header["job"], frame.parts
+        extra = json.loads(extra_json)
+        token = self._tokens[head["id"]]
+        sender = EventSender(self._channel, head["id"], frame.header["sequence"])
+        last = 0
+        finished = False
+
+        def emit(event: Event) -> None:
+            nonlocal last, finished
+            last = event.sequence
+            finished = finished or isinstance(event, JobFinished)
+            sender.emit(event)
+
+        try:
+            job = JobInfo(head["id"], head["client_id"], json.loads(prompt), extra, self._runtime.settings.metadata)
+            await self._runtime.executor.run(
+                decode_graph(graph),
+                head["targets"],
+                job=job,
+                emit=emit,
+                cancel=token,
+                attempt=head["attempt"],
+                workflow=_workflow_name(extra),
+            )
+        except Exception as error:  # a fault of the engine itself: the job fails, the worker goes on
+            log.exception("Job %s could not be run", head["id"])
+            if not finished:
+                emit(JobFinished(job_id=head["id"], sequence=last + 1, time=time.time(), state="failed", error=_describe(error)))
+        finally:
+            sender.close()
+            del self._tokens[head["id"]]
+
+    def _stats(self) -> dict[str, Any]:
+        return {"pid": os.getpid(), "memory": self._process.memory_info().rss, "device": self._runtime.device_stats()}
+
+
+def _workflow_name(extra: dict[str, Any]) -> str:
+    """By what the runs of one workflow know each other, for the comparison with the last run: the id that editors give a workflow."""
+    workflow = (extra.get("extra_pnginfo") or {}).get("workflow")
+    return str(workflow.get("id") or "") if isinstance(workflow, dict) else ""
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    if isinstance(error, EaselError):
+        return error.to_json()
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return EaselError(f"The engine met an error of its own: {text}", hint="The log has the details.").to_json()
+
+
+def main() -> None:
+    channel = Channel()
+    hello = channel.receive()
+    settings = Settings.model_validate_json(hello.header["settings"])
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    asyncio.run(Service(channel, settings).run())

@@ -1,0 +1,243 @@
+"""The queue with a worker process that is told what to do: order, cancel, crashes, parking, restarts of the server, events by number."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from engine.errors import Conflict, MissingJob
+from engine.jobs.jobs import Jobs
+from engine.jobs.journal import ATTEMPT_SPAN
+from engine.jobs.records import NewJob
+from engine.jobs.states import State
+from engine.jobs.store import JobStore
+from engine.jobs.supervisor import Supervisor
+
+COMMAND = (sys.executable, "-m", "tests.jobs.fake_worker")
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+        self.over: list[tuple[str, State]] = []
+        self.remaining: list[int] = []
+
+    def on_events(self, job, batch, previews):
+        self.events += [(job.id, event["type"]) for event in batch]
+
+    def on_queue(self, remaining):
+        self.remaining.append(remaining)
+
+    def on_over(self, job):
+        self.over.append((job.id, job.state))
+
+
+class Bench:
+    def __init__(self, path) -> None:
+        self.path = path
+        self.catalogues: list[bytes] = []
+        self.heard = Heard()
+
+    async def __aenter__(self) -> Bench:
+        self.supervisor = Supervisor("{}", on_catalogue=self.catalogues.append, command=COMMAND)
+        self.jobs = Jobs(JobStore(self.path), self.supervisor, cancel_grace=0.3)
+        self.jobs.listeners.append(self.heard)
+        await self.jobs.start()
+        return self
+
+    async def __aexit__(self, *_) -> None:
+        await self.jobs.stop()
+
+    async def submit(self, name: str, **orders):
+        digest = json.dumps(orders)
+        new = NewJob(id=name, prompt=digest.encode(), graph=b"[]", targets=("1",), total=1, digest=digest)
+        return (await self.jobs.submit(new))[0]
+
+    async def state(self, name: str, *wanted: State, seconds: float = 20) -> State:
+        async with asyncio.timeout(seconds):
+            while (job := await self.jobs.store.get(name)).state not in wanted:
+                await asyncio.sleep(0.01)
+        return job.state
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+async def bench(path):
+    async with Bench(path) as bench:
+        yield bench
+
+
+async def test_jobs_run_one_after_the_other_and_listeners_hear_in_order(bench):
+    for name in ("a", "b"):
+        await bench.submit(name)
+    assert await bench.state("b", State.SUCCEEDED) is State.SUCCEEDED
+    await asyncio.sleep(0)
+    kinds = ["job_started", "node_started", "node_finished", "job_finished"]
+    assert bench.heard.events == [(name, kind) for name in ("a", "b") for kind in kinds]
+    assert bench.heard.over == [("a", State.SUCCEEDED), ("b", State.SUCCEEDED)]
+    assert bench.heard.remaining[-1] == 0 and max(bench.heard.remaining) == 2
+    assert bench.catalogues == [b'{"nodes": {}}']
+    assert bench.supervisor.hello == {"device": {"name": "fake"}}
+
+
+async def test_the_result_is_there_when_the_end_is_told(bench):
+    seen = []
+
+    def on_over(job):
+        seen.append(asyncio.create_task(bench.jobs.store.result(job)))
+
+    bench.heard.on_over = on_over
+    await bench.submit("a")
+    await bench.state("a", State.SUCCEEDED)
+    assert (await seen[0]).ui == {"1": {"text": ["done"]}}
+
+
+async def test_a_running_job_is_cancelled_by_its_token(bench):
+    await bench.submit("a", wait=True)
+    await bench.state("a", State.RUNNING)
+    await bench.jobs.cancel("a")
+    assert await bench.state("a", State.CANCELLED) is State.CANCELLED
+    assert bench.supervisor.starts == 1
+    with pytest.raises(Conflict):
+        await bench.jobs.cancel("a")
+    with pytest.raises(MissingJob):
+        await bench.jobs.cancel("none")
+
+
+async def test_a_node_that_does_not_listen_ends_with_its_process_and_the_next_job_runs(bench):
+    await bench.submit("deaf", wait=True, deaf=True)
+    await bench.submit("next")
+    await bench.state("deaf", State.RUNNING)
+    await bench.jobs.cancel("deaf")
+    assert await bench.state("next", State.SUCCEEDED) is State.SUCCEEDED
+    job = await bench.jobs.store.get("deaf")
+    assert (job.state, job.crashes) == (State.CANCELLED, 0)
+    assert bench.supervisor.starts == 2
+
+
+async def test_a_waiting_job_is_cancelled_at_once(bench):
+    await bench.submit("a", wait=True)
+    await bench.submit("b")
+    await bench.state("a", State.RUNNING)
+    assert (await bench.jobs.cancel("b")).state is State.CANCELLED
+    assert bench.jobs.remaining == 1
+    _, events = await bench.jobs.events_after("b", 0)
+    assert [event["type"] for event in events] == ["job_finished"]
+
+
+async def test_a_worker_killed_in_the_middle_of_a_job_costs_one_attempt(bench):
+    await bench.submit("a", wait=True)
+    await bench.submit("b")
+    await bench.state("a", State.RUNNING)
+    first = bench.supervisor.pid
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        while (await bench.jobs.store.get("a")).attempt != 2:
+            await asyncio.sleep(0.02)
+    assert bench.supervisor.pid != first
+    await bench.jobs.cancel("a")
+    assert await bench.state("b", State.SUCCEEDED) is State.SUCCEEDED
+    _, events = await bench.jobs.events_after("a", 0)
+    numbers = [event["sequence"] for event in events]
+    assert numbers == sorted(set(numbers))
+    kinds = [event["type"] for event in events]
+    assert kinds[:3] == ["job_started", "node_started", "job_interrupted"] and kinds[-1] == "job_finished"
+    assert "SIGKILL" in events[2]["reason"] and "node 1" in events[2]["reason"]
+
+
+async def test_a_job_that_kills_its_worker_twice_is_parked_and_others_go_on(bench):
+    await bench.submit("poison", die_before_attempt=3)
+    await bench.submit("b")
+    assert await bench.state("b", State.SUCCEEDED) is State.SUCCEEDED
+    job = await bench.jobs.store.get("poison")
+    assert (job.state, job.attempt, job.crashes) == (State.PARKED, 2, 2)
+    assert "SIGKILL" in job.reason
+    assert ("poison", State.PARKED) in bench.heard.over
+    await bench.jobs.release("poison")
+    assert await bench.state("poison", State.SUCCEEDED) is State.SUCCEEDED
+
+
+async def test_jobs_wait_over_a_restart_of_the_server(path):
+    async with Bench(path) as bench:
+        await bench.submit("a", wait=True)
+        await bench.submit("b")
+        await bench.state("a", State.RUNNING)
+    async with Bench(path) as bench:
+        await bench.state("a", State.RUNNING)
+        job = await bench.jobs.store.get("a")
+        assert (job.attempt, job.crashes) == (2, 0)
+        await bench.jobs.cancel("a")
+        assert await bench.state("b", State.SUCCEEDED) is State.SUCCEEDED
+
+
+async def test_a_job_that_ran_when_the_server_died_runs_again(path):
+    store = JobStore(path)
+    await store.insert(NewJob(id="a", prompt=b"{}", graph=b"[]", targets=("1",), total=1))
+    await store.start("a")
+    store.close()
+    async with Bench(path) as bench:
+        assert await bench.state("a", State.SUCCEEDED) is State.SUCCEEDED
+        job = await bench.jobs.store.get("a")
+        assert (job.attempt, job.crashes) == (2, 1)
+
+
+async def test_a_client_that_comes_back_gets_what_it_missed(path):
+    async with Bench(path) as bench:
+        await bench.submit("a")
+        await bench.state("a", State.SUCCEEDED)
+    async with Bench(path) as bench:
+        job, events = await bench.jobs.events_after("a", 0)
+        assert [event["sequence"] - ATTEMPT_SPAN for event in events] == [1, 2, 3, 4]
+        _, rest = await bench.jobs.events_after("a", events[1]["sequence"])
+        assert rest == events[2:]
+        assert (await bench.jobs.events_after("a", events[-1]["sequence"], wait=5))[1] == []  # over: does not wait
+
+
+async def test_a_poll_waits_for_the_next_event(bench):
+    await bench.submit("a", wait=True)
+    await bench.state("a", State.RUNNING)
+    _, events = await bench.jobs.events_after("a", 0, wait=5)
+    poll = asyncio.create_task(bench.jobs.events_after("a", ATTEMPT_SPAN + 2, wait=5))
+    await asyncio.sleep(0.05)
+    await bench.jobs.cancel("a")
+    job, events = await poll
+    assert events[0]["sequence"] > ATTEMPT_SPAN + 2
+
+
+async def test_a_listener_that_fails_does_not_stop_the_queue(bench):
+    def fail(*_):
+        raise RuntimeError("a broken front end")
+
+    bench.heard.on_events = fail
+    await bench.submit("a")
+    assert await bench.state("a", State.SUCCEEDED) is State.SUCCEEDED
+
+
+async def test_a_worker_that_cannot_start_leaves_jobs_waiting(path):
+    supervisor = Supervisor("{}", on_catalogue=lambda data: None, command=(sys.executable, "-c", "raise SystemExit(3)"))
+    jobs = Jobs(JobStore(path), supervisor)
+    await jobs.start()
+    await jobs.submit(NewJob(id="a", prompt=b"{}", graph=b"[]", targets=("1",), total=1))
+    await asyncio.sleep(0.5)
+    assert (await jobs.store.get("a")).state is State.QUEUED
+    await jobs.stop()
+
+
+async def test_a_silent_worker_is_replaced(path):
+    script = "import sys,time; sys.stdin.buffer.read(1); time.sleep(60)"
+    supervisor = Supervisor("{}", on_catalogue=lambda data: None, command=(sys.executable, "-c", script), silence=0.5)
+    jobs = Jobs(JobStore(path), supervisor)
+    await jobs.start()
+    async with asyncio.timeout(10):
+        while supervisor.starts < 2:
+            await asyncio.sleep(0.05)
+    await jobs.stop()
