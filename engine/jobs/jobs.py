@@ -232,7 +232,8 @@ class Jobs:
     async def _finish(self, running: Running, state: State, last: dict[str, Any]) -> None:
         self.journal.add(running.job, [last])
         reason = (last["error"] or {}).get("message", "")
-        job = await self.store.finish(running.job.id, state, reason, running.result, self.journal.take(running.job.id))
+        job = await self.store.finish(running.job.id, state, reason, running.result, self.journal.unsaved(running.job.id))
+        self.journal.saved(job.id)
         self._running = None
         self._tell(lambda listener: listener.on_events(job, [last], ()))
         self._over(job)

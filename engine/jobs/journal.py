@@ -44,16 +44,19 @@ class Journal:
         if self._saver is None or self._saver.done():
             self._saver = asyncio.create_task(self._save_later())
 
-    def take(self, job_id: str) -> list[tuple[int, int, bytes]]:
-        """What is not saved yet, for the caller to save with the end of the job."""
-        unsaved = self._unsaved.pop(job_id, None)
-        return unsaved.rows if unsaved else []
+    def unsaved(self, job_id: str) -> list[tuple[int, int, bytes]]:
+        """What is not saved yet, for a caller that saves it with the end of the job and then calls `saved`."""
+        return list(self._unsaved[job_id].rows) if job_id in self._unsaved else []
+
+    def saved(self, job_id: str) -> None:
+        self._unsaved.pop(job_id, None)
+        self._notify(job_id)
 
     async def read(self, job: Job, after: int = 0) -> list[dict[str, Any]]:
         """Events with a number greater than `after`, in order."""
-        unsaved = list(self._unsaved[job.id].rows) if job.id in self._unsaved else []
+        unsaved = [row[2] for row in self.unsaved(job.id)]  # before the others: what is saved meanwhile is then there twice, not never
         rows = await self._store.events(job, after)
-        events = {event["sequence"]: event for data in (*rows, *(row[2] for row in unsaved)) for event in json.loads(data)}
+        events = {event["sequence"]: event for data in (*rows, *unsaved) for event in json.loads(data)}
         return [event for number, event in sorted(events.items()) if number > after]
 
     def watch(self, job_id: str) -> asyncio.Event:

@@ -197,5 +197,5 @@ def test_a_failed_migration_changes_nothing(tmp_path):
 def test_a_file_that_is_no_database_is_named(tmp_path):
     path = tmp_path / "jobs.db"
     path.write_bytes(b"no database at all" * 100)
-    with pytest.raises(DatabaseError, match="jobs.db"):
+    with pytest.raises(DatabaseError, match=r"jobs\.db"):
         Database(path)
