@@ -48,9 +48,9 @@ def _labels(workflow: Workflow) -> dict[str, str]:
 
 
 def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
+    from engine.graph.api_format import api_prompt
     from engine.graph.cancel import CancelToken
     from engine.graph.context import JobInfo
-    from engine.graph.api_format import api_prompt
     from engine.graph.validation import validate
     from engine.worker.runtime import build
 
