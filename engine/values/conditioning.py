@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
+
+from engine.errors import Unstorable
+from engine.graph import port
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,49 @@ class Condition:
     control: Any = None
 
 
+class ConditioningCodec:
+    """Keeps everything but what steers the network besides: a condition with a ControlNet is made again."""
+
+    def encode(self, value: Conditioning) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors: dict[str, Tensor] = {}
+        records = [_encode(condition, f"{number}.", tensors) for number, condition in enumerate(value)]
+        return tensors, {"conditions": records}
+
+    def decode(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Conditioning:
+        return Conditioning(_decode(record, f"{number}.", tensors) for number, record in enumerate(metadata["conditions"]))
+
+
+def _encode(condition: Condition, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    if condition.control is not None:
+        raise Unstorable("A conditioning that holds a ControlNet is made again.")
+    record = {name: getattr(condition, name) for name in PLAIN}
+    record["area"] = None if condition.area is None else asdict(condition.area)
+    record["extras"] = {name: value for name, value in condition.extras.items() if isinstance(value, str | int | float | None)}
+    own = {name: getattr(condition, name) for name in TENSORS}
+    own |= {f"extras.{name}": value for name, value in condition.extras.items() if isinstance(value, Tensor)}
+    kept = {name: value for name, value in own.items() if value is not None}
+    if len(record["extras"]) + sum(name.startswith("extras.") for name in kept) < len(condition.extras):
+        raise Unstorable("A conditioning that holds more than numbers, texts and tensors is made again.")
+    tensors.update({prefix + name: value for name, value in kept.items()})
+    return record
+
+
+def _decode(record: Mapping[str, Any], prefix: str, tensors: Mapping[str, Tensor]) -> Condition:
+    own = {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
+    extras = {**record["extras"], **{name[7:]: value for name, value in own.items() if name.startswith("extras.")}}
+    fields: dict[str, Any] = {**{name: record[name] for name in PLAIN}, **{name: own.get(name) for name in TENSORS}}
+    return Condition(
+        **fields,
+        area=None if record["area"] is None else Area(**record["area"]),
+        extras=MappingProxyType(extras),
+    )
+
+
+PLAIN = ("strength", "mask_strength", "mask_bounds", "start_percent", "end_percent", "fill")
+TENSORS = ("context", "pooled", "mask")
+
+
+@port("CONDITIONING", color="#ffa931", codec=ConditioningCodec())
 @dataclass(frozen=True, eq=False)
 class Conditioning:
     """An immutable sequence of conditions; their predictions are averaged by weight."""

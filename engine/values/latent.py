@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
+from engine.graph import port
 
+
+class LatentCodec:
+    def encode(self, value: Latent) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {"samples": value.samples}
+        if value.noise_mask is not None:
+            tensors["noise_mask"] = value.noise_mask
+        return tensors, {"batch_index": value.batch_index}
+
+    def decode(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Latent:
+        index = metadata["batch_index"]
+        return Latent(tensors["samples"], tensors.get("noise_mask"), None if index is None else tuple(index))
+
+
+@port("LATENT", color="#ff9cf9", codec=LatentCodec())
 @dataclass(frozen=True, eq=False)
 class Latent:
     """A batch of latent images, in the space of the VAE (before a family's scaling).

@@ -1,0 +1,120 @@
+"""What a family of models is: its networks, how they lie in files, and the numbers around them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+
+from engine.diffusion.families.renaming import Renaming
+from engine.diffusion.families.unet_layout import Shapes
+from engine.diffusion.sampling.latent_format import LatentFormat
+from engine.errors import ModelFormatError
+
+Config = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network of a family.
+
+    name: also the folder it has in a diffusers model, whose tensors are listed as `name/...`.
+    prefixes: what its tensors' names begin with in a single file, most usual first. marker: a tensor it always has.
+    read_config(shapes) -> constructor arguments, of what shapes tell; defaults: the rest. settable: fields that a file's own
+    `easel.config` may override, with their type. renaming(config): single-file names <-> the module's names.
+    stored_shape(stored name, shape): the shape a weight has in the single-file format, where it differs from the module's.
+    """
+
+    name: str
+    prefixes: tuple[str, ...]
+    marker: str
+    read_config: Callable[[Shapes], dict[str, Any]]
+    renaming: Callable[[Config], Renaming]
+    build: Callable[[Config], nn.Module]
+    defaults: Callable[[Config], dict[str, Any]]
+    settable: Mapping[str, type] = field(default_factory=dict)
+    stored_shape: Callable[[str, torch.Size], torch.Size] = lambda stored, shape: shape
+
+    def find(self, shapes: Shapes) -> tuple[str, dict[str, tuple[int, ...]]] | None:
+        """The prefix of this part in a file and the shapes below it, or None if the file does not hold it."""
+        for prefix in (*self.prefixes, f"{self.name}/"):
+            if prefix + self.marker in shapes:
+                return prefix, {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
+        return None
+
+    def config(self, shapes: Shapes, settings: Config) -> dict[str, Any]:
+        """Constructor arguments from shapes (prefix stripped), the family's defaults and the file's own settings."""
+        read = self.read_config(shapes)
+        own = {name: value for name, value in settings.items() if name in self.settable}
+        for name, value in own.items():
+            if type(value) is not self.settable[name]:
+                raise ValueError(f"its own setting {self.name}.{name} is {value!r:.50}")
+        return {**read, **self.defaults(read), **own}
+
+    def empty(self, config: Config) -> nn.Module:
+        """The module with its tensors on the meta device: no memory, no random numbers."""
+        with torch.device("meta"):
+            return self.build(config).eval().requires_grad_(False)
+
+    def tensor_shapes(self, config: Config) -> Mapping[str, torch.Size]:
+        """Names and shapes of the tensors that the module needs."""
+        return _tensor_shapes(self, json.dumps(config, sort_keys=True))
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.prefixes))
+
+
+@lru_cache(maxsize=64)
+def _tensor_shapes(part: Part, config: str) -> Mapping[str, torch.Size]:
+    try:
+        module = part.empty(json.loads(config))
+    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
+        raise ModelFormatError(
+            f"No {part.name} can be built from what the file tells: {error}.",
+            hint="The file may be damaged, or of a kind Easel does not know.",
+        ) from error
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """How a family reads a text encoder.
+
+    pad: token id after the end of the text. layer: hidden state taken, -1 the last, -2 the one before; final_norm: whether the
+    last layer norm is applied to it.
+    """
+
+    part: Part
+    pad: int
+    layer: int = -1
+    final_norm: bool = True
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model.
+
+    matches(shapes): whether a file with these tensor names and shapes is one. prediction: what the U-Net predicts, a name of
+    sampling.prediction. latent_rgb: rows of (red, green, blue) per latent channel of the network's space, optionally one more
+    row added to all, that give a rough picture in -1..1. adapters: prefixes of adapter files for each part.
+    """
+
+    name: str
+    title: str
+    matches: Callable[[Shapes], bool]
+    unet: Part
+    vae: Part
+    text: TextEncoder
+    latent_format: LatentFormat
+    prediction: str
+    latent_rgb: tuple[tuple[float, ...], ...]
+    adapters: Mapping[str, tuple[str, ...]]
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        return {part.name: part for part in (self.unet, self.vae, self.text.part)}

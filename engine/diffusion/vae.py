@@ -1,0 +1,83 @@
+"""Between pictures and latent images, through an autoencoder (Kingma and Welling 2014, Rombach et al. 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+import torch
+from torch import Tensor
+
+from engine.diffusion.memory import Memory
+from engine.diffusion.tiles import in_tiles
+from engine.errors import InvalidInput
+from engine.values.model import Vae
+
+TILES = (64, 32)
+"""Sides of a tile in pixels of the latent, tried when the whole does not fit."""
+
+
+@torch.no_grad()
+def decode(memory: Memory, vae: Vae, samples: Tensor) -> Tensor:
+    """[B, C, h, w] latent images, in the VAE's space -> [B, 8h, 8w, 3] pictures, float32 on the CPU, 0..1."""
+    _check_latent(vae, samples)
+    factor = _factor(vae)
+    with memory.autoencoder(vae) as network:
+
+        def run(latent: Tensor) -> Tensor:
+            decoded = network.decode(latent.to(memory.numerics.device, memory.numerics.vae), return_dict=False)[0]
+            return decoded.float().cpu()
+
+        pictures = [_whole_or_tiled(memory, run, latent[None], 1, Fraction(factor), "Decoding the picture") for latent in samples.float()]
+    return ((torch.cat(pictures) + 1) / 2).clamp(0, 1).movedim(1, -1).contiguous()
+
+
+@torch.no_grad()
+def encode(memory: Memory, vae: Vae, pictures: Tensor) -> Tensor:
+    """[B, H, W, 3 or 4] pictures, 0..1 -> [B, C, H // 8, W // 8] latent images in the VAE's space, float32 on the CPU.
+
+    The posterior's mean, without drawing from it. Sides that are no multiples of 8 are cut evenly from both ends; alpha is ignored.
+    """
+    factor = _factor(vae)
+    pixels = _cropped(pictures, factor).float()[..., :3].movedim(-1, 1) * 2 - 1
+    with memory.autoencoder(vae) as network:
+
+        def run(part: Tensor) -> Tensor:
+            posterior = network.encode(part.to(memory.numerics.device, memory.numerics.vae), return_dict=False)[0]
+            return posterior.mode().float().cpu()
+
+        latents = [_whole_or_tiled(memory, run, picture[None], factor, Fraction(1, factor), "Encoding the picture") for picture in pixels]
+    return torch.cat(latents).contiguous()
+
+
+def _whole_or_tiled(memory: Memory, run: Callable[[Tensor], Tensor], x: Tensor, unit: int, scale: Fraction, what: str) -> Tensor:
+    """run(x), in tiles if it does not fit. unit: side in x of a pixel of the latent. scale: side of the result per side of x."""
+
+    def tiled(side: int) -> Callable[[], Tensor]:
+        return lambda: in_tiles(run, x, side * unit, side * unit // 4, scale)
+
+    return memory.first_that_fits([lambda: run(x), *(tiled(side) for side in TILES)], what)
+
+
+def _factor(vae: Vae) -> int:
+    """Pixels of the picture per pixel of the latent."""
+    return 2 ** (len(vae.weights.arguments["block_out_channels"]) - 1)
+
+
+def _check_latent(vae: Vae, samples: Tensor) -> None:
+    channels = vae.weights.arguments["latent_channels"]
+    if samples.ndim != 4 or samples.shape[1] != channels or 0 in samples.shape:
+        raise InvalidInput(
+            f"This VAE decodes latents of {channels} channels; this one has shape {list(samples.shape)}.",
+            hint="Use the VAE that belongs to the model that made the latent.",
+        )
+
+
+def _cropped(pictures: Tensor, factor: int) -> Tensor:
+    if pictures.ndim != 4 or pictures.shape[-1] < 3 or not len(pictures):
+        raise InvalidInput(f"A VAE encodes pictures [B, H, W, 3]; this is {list(pictures.shape)}.", hint="Convert the mask to a picture.")
+    height, width = (side // factor * factor for side in pictures.shape[1:3])
+    if not height or not width:
+        raise InvalidInput(f"The picture is too small: {list(pictures.shape[1:3])} pixels.", hint=f"Use at least {factor} x {factor}.")
+    top, left = (pictures.shape[1] % factor) // 2, (pictures.shape[2] % factor) // 2
+    return pictures[:, top : top + height, left : left + width]
