@@ -67,8 +67,7 @@ class Velocity(Epsilon):
     """The network predicts v = alpha eps - sigma x0 (Salimans and Ho 2022)."""
 
     def denoised(self, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        norm = self._norm(sigma)
-        return x * (self.sigma_data**2 / norm**2) - output * (sigma * self.sigma_data / norm)
+        return x * self.sigma_data**2 / (sigma**2 + self.sigma_data**2) - output * sigma * self.sigma_data / self._norm(sigma)
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ class Preconditioned(Epsilon):
     """The network predicts a mix of data and noise of unit variance (Karras et al. 2022, table 1)."""
 
     def denoised(self, output: Tensor, x: Tensor, sigma: Tensor) -> Tensor:
-        norm = self._norm(sigma)
-        return x * (self.sigma_data**2 / norm**2) + output * (sigma * self.sigma_data / norm)
+        return x * self.sigma_data**2 / (sigma**2 + self.sigma_data**2) + output * sigma * self.sigma_data / self._norm(sigma)
 
 
 @dataclass(frozen=True)

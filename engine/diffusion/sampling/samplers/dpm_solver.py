@@ -28,8 +28,9 @@ class Stages:
 
     def second_order(self, r: float = 0.5) -> Tensor:
         """DPM-Solver-2 with its intermediate time at the share r of the step (algorithm 4)."""
-        grow = self._sigma_next * self._h.expm1()
-        return self._x - grow * self._noise - grow / (2 * r) * (self._noise_at(r) - self._noise)
+        grow = self._h.expm1()
+        correction = self._sigma_next / (2 * r) * grow * (self._noise_at(r) - self._noise)
+        return self.first_order() - correction
 
     def third_order(self, r1: float = 1 / 3, r2: float = 2 / 3) -> Tensor:
         """DPM-Solver-3 with two intermediate times (algorithm 5)."""

@@ -68,9 +68,10 @@ def _middle(denoiser: Denoiser, sigma: Tensor, sigma_next: Tensor) -> Tensor:
     prediction = denoiser.prediction
     if prediction.flow and sigma == 1:
         return torch.tensor(0.9999)
-    return prediction.sigma_of_log_snr(prediction.log_snr(sigma).lerp(prediction.log_snr(sigma_next), 0.5))
+    lam, lam_next = prediction.log_snr(sigma), prediction.log_snr(sigma_next)
+    return prediction.sigma_of_log_snr(lam + 0.5 * (lam_next - lam))
 
 
 def _towards(x: Tensor, denoised: Tensor, ratio: Tensor) -> Tensor:
     """x carried to `ratio` times its level while the denoised prediction stays."""
-    return ratio * x + (1 - ratio) * denoised
+    return ratio * x - torch.expm1(ratio.log()) * denoised

@@ -42,7 +42,7 @@ def uni_pc(
         y, denoised = solver.step(y, step, used)
         solver.remember(step, denoised)
         callback(step, y * (1 + sigmas[step] ** 2).sqrt(), denoised)
-    return solver.predict(y, steps, 1) * (1 + sigmas[-1] ** 2).sqrt()
+    return solver.predict(y, steps, 1) / solver.last_alpha
 
 
 class _Solver:
@@ -51,17 +51,27 @@ class _Solver:
     def __init__(self, denoiser: Denoiser, sigmas: Tensor, order: int, variant: Literal["bh1", "bh2"]) -> None:
         self._denoiser, self._variant = denoiser, variant
         self._sigmas = sigmas
-        self._alphas = 1 / (1 + sigmas**2).sqrt()
-        self._stds = sigmas * self._alphas
-        self._log_snr = -sigmas.log()
+        # The logarithm cancels in float32 where sigma is small, by up to a few per cent; published pictures have that in them.
+        log_alphas = 0.5 * (1 / (sigmas**2 + 1)).log()
+        self._alphas = log_alphas.exp()
+        self._stds = (-torch.expm1(2 * log_alphas.double())).sqrt().float()
+        self._log_snr = log_alphas - self._stds.log()
         self._past: deque[tuple[int, Tensor]] = deque(maxlen=order)
 
     @property
     def latest(self) -> Tensor:
         return self._past[-1][1]
 
+    @property
+    def last_alpha(self) -> Tensor:
+        return self._alphas[-1]
+
     def denoised(self, y: Tensor, index: int) -> Tensor:
-        return self._denoiser(y * (1 + self._sigmas[index] ** 2).sqrt(), self._sigmas[index])
+        """The data prediction at y, by way of the noise prediction; at high levels its rounding is part of published results too."""
+        sigma = self._sigmas[index]
+        x = y * (sigma**2 + 1).sqrt()
+        noise = (x - self._denoiser(x, sigma)) / sigma
+        return (y - self._stds[index] * noise) / self._alphas[index]
 
     def remember(self, index: int, denoised: Tensor) -> None:
         self._past.append((index, denoised))
@@ -89,8 +99,8 @@ class _Solver:
         alpha = self._alphas[index]
         base = self._stds[index] / self._stds[last] * y - alpha * torch.expm1(-h) * latest
         scale = torch.expm1(-h) if self._variant == "bh2" else -h
-        matrix = torch.stack([*ratios, torch.ones(())]).double() ** torch.arange(order)[:, None]
-        return base, alpha * scale, latest, differences, matrix, _right_side(-h.double(), scale.double(), order)
+        matrix = torch.stack([*ratios, torch.ones(())]) ** torch.arange(order)[:, None]
+        return base, alpha * scale, latest, differences, matrix, _right_side(-h, scale, order)
 
 
 def _right_side(h: Tensor, scale: Tensor, order: int) -> Tensor:
