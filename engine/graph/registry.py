@@ -42,9 +42,9 @@ class Registry:
         self._owners.update(dict.fromkeys(ids, definition))
 
     def add_module(self, module: ModuleType) -> None:
-        """Add the nodes that the module itself declares, in the order of its source, all or none."""
+        """Add the nodes that the module or a module below it declares, in the order of its source, all or none."""
         found = [value.definition for value in vars(module).values() if isinstance(getattr(value, "definition", None), Definition)]
-        own = [definition for definition in found if definition.info.module == module.__name__]
+        own = [definition for definition in found if f"{definition.info.module}.".startswith(f"{module.__name__}.")]
         trial = Registry()
         trial.definitions, trial._owners = dict(self.definitions), dict(self._owners)
         for definition in own:
