@@ -1,0 +1,106 @@
+"""The cache of results: a memory tier in front of a disk tier. What it holds is named by digests, so nothing in it is ever out of date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from engine.graph.catalogue import CachePolicy, NodeInfo
+from engine.graph.disk_tier import DiskTier
+from engine.graph.items import Result
+from engine.graph.memory_tier import MemoryTier
+from engine.graph.records import RecordStore
+
+
+class Cache:
+    """memory_bytes bounds the memory tier. Without `disk` nothing outlives the process; without `records` no run is explained afterwards.
+
+    store_intermediates=False keeps everything but the results of output nodes and pinned nodes off the disk.
+    """
+
+    def __init__(
+        self,
+        memory_bytes: int = 1 << 30,
+        disk: DiskTier | None = None,
+        records: RecordStore | None = None,
+        *,
+        store_intermediates: bool = True,
+    ) -> None:
+        self.memory = MemoryTier(memory_bytes)
+        self.disk = disk
+        self.records = records or RecordStore()
+        self.store_intermediates = store_intermediates
+
+    def where(self, digest: bytes) -> str:
+        """Where a result lies: "memory", "disk" or "" for nowhere."""
+        if digest in self.memory:
+            return "memory"
+        return "disk" if self.disk is not None and digest in self.disk else ""
+
+    def get(self, digest: bytes) -> tuple[Result | None, str]:
+        """A result with its values and the tier that had it."""
+        result = self.memory.get(digest)
+        if result is not None:
+            return result, "memory"
+        if self.disk is not None and digest in self.disk:
+            result = self.disk.load(digest)
+            if result is not None:
+                self.memory.put(digest, result)
+                return result, "disk"
+        return None, ""
+
+    def shown(self, digest: bytes) -> tuple[Result | None, str]:
+        """As `get`, but a result from the disk comes without its values."""
+        result = self.memory.get(digest)
+        if result is not None:
+            return result, "memory"
+        result = self.disk.shown(digest) if self.disk is not None else None
+        return result, "disk" if result is not None else ""
+
+    def put(self, digest: bytes, result: Result, info: NodeInfo, *, pinned: bool = False) -> None:
+        """Keep a result in memory, and on disk if the node took long, is pinned or is an output node, and does not forbid it."""
+        self.memory.put(digest, result)
+        disk = self.disk
+        if disk is None or info.cache is CachePolicy.NEVER_STORE:
+            return
+        always = pinned or info.output_node
+        if always or (self.store_intermediates and result.seconds >= disk.minimum_seconds):
+            disk.put(digest, result, tuple(output.type for output in info.outputs), pinned=pinned)
+
+    def remove(self, digests: Iterable[bytes]) -> None:
+        digests = list(digests)
+        for digest in digests:
+            self.memory.remove(digest)
+        if self.disk is not None:
+            self.disk.remove(digests)
+
+    def forget_job(self, job_id: str) -> None:
+        """Remove what only this job's nodes computed or used, and its records."""
+        self.flush()
+        self.remove(self.records.forget_job(job_id))
+
+    def clear(self, *, memory: bool = True, disk: bool = False) -> None:
+        if memory:
+            self.memory.clear()
+        if disk and self.disk is not None:
+            self.disk.clear()
+
+    def flush(self) -> None:
+        """Wait until everything that is to be stored is on the disk."""
+        if self.disk is not None:
+            self.disk.flush()
+        self.records.flush()
+
+    def close(self) -> None:
+        if self.disk is not None:
+            self.disk.close()
+        self.records.close()
+
+    def stats(self) -> dict[str, Any]:
+        memory = {"entries": len(self.memory), "bytes": self.memory.bytes, "limit": self.memory.limit}
+        if self.disk is None:
+            return {"memory": memory}
+        return {
+            "memory": memory,
+            "disk": {"entries": len(self.disk), "bytes": self.disk.bytes, "limit": self.disk.limit, "damaged": self.disk.damaged},
+        }

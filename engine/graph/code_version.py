@@ -1,0 +1,187 @@
+"""Code versions: one digest for all first-party source that a node's module can reach by imports.
+
+The digest changes when behaviour may change, and only then: comments, docstrings and layout do not count, nor does a module that nothing
+reaches, nor `engine.graph` itself (how nodes are declared and run is not what they compute). Nothing is imported to find this out: sources
+are read and parsed, and what was found is kept by each file's modification time and size.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+FIRST_PARTY = ("engine", "nodes")
+LEFT_OUT = ("engine.graph",)
+
+
+class CodeVersions:
+    """Answers `of(module)` for modules below the first-party packages and below the module's own top package.
+
+    packages: where top packages lie (directory, or a single file); those that are not given are looked up among the loaded modules.
+    store: a JSON file that keeps what was parsed between runs, or None.
+    """
+
+    def __init__(self, packages: Mapping[str, Path] | None = None, store: Path | None = None) -> None:
+        self._packages = dict(packages or {})
+        self._store = store
+        self._files: dict[str, list] = _load(store)  # path -> [mtime_ns, size, digest, imported names]
+        self._modules: dict[str, tuple[str, tuple[str, ...]]] = {}  # module -> (digest, modules it imports)
+        self._versions: dict[str, str] = {}
+        self._changed = False
+
+    def of(self, module: str) -> str:
+        """The code version of a module, 32 hex digits; empty when its source cannot be found (such a node is never taken from a cache)."""
+        if module not in self._versions:
+            self._versions[module] = self._compute(module)
+            self._save()
+        return self._versions[module]
+
+    def reached(self, module: str) -> tuple[str, ...]:
+        """The modules whose sources count for `module`, sorted."""
+        allowed = (*FIRST_PARTY, module.partition(".")[0])
+        seen = {module} if self._find(module) else set()
+        waiting = list(seen)
+        while waiting:
+            for name in self._read(waiting.pop())[1]:
+                if name not in seen and name.partition(".")[0] in allowed and self._find(name):
+                    seen.add(name)
+                    waiting.append(name)
+        return tuple(sorted(seen))
+
+    def _compute(self, module: str) -> str:
+        reached = self.reached(module)
+        if not reached:
+            return ""
+        digest = hashlib.blake2b(digest_size=16)
+        for name in reached:
+            digest.update(f"{name}:{self._read(name)[0]}\n".encode())
+        return digest.hexdigest()
+
+    def _find(self, module: str) -> Path | None:
+        """The source file of a module, or None; `engine.graph` and what lies below it are never found."""
+        if any(module == name or module.startswith(name + ".") for name in LEFT_OUT):
+            return None
+        top, *rest = module.split(".")
+        root = self._packages.get(top) or self._loaded(top)
+        if root is None:
+            return None
+        if root.is_file():
+            return root if not rest else None
+        path = root.joinpath(*rest)
+        for candidate in (path / "__init__.py", path.with_name(path.name + ".py")):
+            if candidate.is_file():
+                return candidate
+        return None
+
+    def _loaded(self, top: str) -> Path | None:
+        module = sys.modules.get(top)
+        if module is None:
+            return None
+        folders = list(getattr(module, "__path__", ()))
+        file = getattr(module, "__file__", None)
+        root = Path(folders[0]) if folders else Path(file) if file else None
+        if root is not None:
+            self._packages[top] = root
+        return root
+
+    def _read(self, module: str) -> tuple[str, tuple[str, ...]]:
+        known = self._modules.get(module)
+        if known is not None:
+            return known
+        path = self._find(module)
+        if path is None:
+            return "", ()
+        status = path.stat()
+        entry = self._files.get(str(path))
+        if entry is None or entry[:2] != [status.st_mtime_ns, status.st_size]:
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            digest, imports = read_source(path.read_bytes(), package)
+            entry = [status.st_mtime_ns, status.st_size, digest, imports]
+            self._files[str(path)] = entry
+            self._changed = True
+        found = (entry[2], tuple(entry[3]))
+        self._modules[module] = found
+        return found
+
+    def _save(self) -> None:
+        if self._store is None or not self._changed:
+            return
+        self._changed = False
+        self._store.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._store.with_name(f"{self._store.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(self._files), encoding="utf-8")
+        os.replace(temporary, self._store)
+
+
+def read_source(source: bytes, package: str) -> tuple[str, list[str]]:
+    """The digest of a source without comments and docstrings, and the module names that it may import (`package` resolves relative ones)."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return hashlib.blake2b(source, digest_size=16).hexdigest(), []
+    imports = sorted(set(_imports(tree, package)))
+    for item in ast.walk(tree):
+        if (
+            isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(item, clean=False) is not None
+        ):
+            item.body = item.body[1:]
+    return hashlib.blake2b(ast.dump(tree).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), imports
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, ast.Import):
+            for alias in item.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(item, ast.ImportFrom):
+            base = _absolute(item, package)
+            yield from _with_parents(base)
+            yield from (f"{base}.{alias.name}" for alias in item.names)
+        elif isinstance(item, ast.Call) and _is_import_module(item):
+            yield from _with_parents(item.args[0].value)  # type: ignore[attr-defined]
+        if isinstance(item, ast.If) and _is_type_checking(item.test):
+            waiting.extend(item.orelse)
+        else:
+            waiting.extend(ast.iter_child_nodes(item))
+
+
+def _absolute(item: ast.ImportFrom, package: str) -> str:
+    if not item.level:
+        return item.module or ""
+    parts = package.split(".")
+    kept = parts[: len(parts) - item.level + 1]
+    return ".".join([*kept, item.module] if item.module else kept)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    yield from (".".join(parts[: end + 1]) for end in range(len(parts)))
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return (isinstance(test, ast.Name) and test.id == "TYPE_CHECKING") or (isinstance(test, ast.Attribute) and test.attr == "TYPE_CHECKING")
+
+
+def _is_import_module(call: ast.Call) -> bool:
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+    return name == "import_module" and bool(call.args) and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+
+
+def _load(store: Path | None) -> dict[str, list]:
+    if store is None or not store.is_file():
+        return {}
+    try:
+        entries = json.loads(store.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(entries, dict):
+        return {}
+    return {path: entry for path, entry in entries.items() if isinstance(entry, list) and len(entry) == 4}
