@@ -41,7 +41,8 @@ def _split_paths(value: Any) -> Any:
 
 
 def _split_names(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    parts = [value] if isinstance(value, str) else value
+    return [name.strip() for part in parts for name in str(part).split(",") if name.strip()] if isinstance(parts, list | tuple) else value
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]

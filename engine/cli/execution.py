@@ -70,7 +70,7 @@ def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
                 )
             )
         for ui in outcome.ui.values():
-            _print_results(ui, lambda record: runtime.folders.root(record["type"]) / record["subfolder"] / record["filename"])
+            _print_results(ui, lambda record: runtime.folders.resolve(record["type"], f"{record['subfolder']}/{record['filename']}"))
     return outcome.state == "succeeded"
 
 

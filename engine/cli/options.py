@@ -53,8 +53,8 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
 def _flag_type(field: FieldInfo) -> Any:
     """What the command line reads; the settings model parses and checks the rest."""
     if get_origin(field.annotation) is tuple:
-        return list[Path] | None
-    if field.annotation is bool or field.annotation is int:
+        return list[str] | None if get_args(field.annotation)[0] is str else list[Path] | None
+    if field.annotation in (bool, int, float):
         return field.annotation | None
     return Path | None if field.annotation in (Path, Path | None) else str | None
 

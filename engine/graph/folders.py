@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import engine
 from engine.errors import MissingFile
@@ -35,6 +35,17 @@ EMBEDDED_MODELS = _PACKAGE / "models"
 EXAMPLE_WORKFLOWS = _PACKAGE.parent / "workflows"
 
 
+class FolderSettings(Protocol):
+    """The settings that say where things lie."""
+
+    @property
+    def data(self) -> Path: ...
+    @property
+    def models(self) -> tuple[Path, ...]: ...
+    @property
+    def extra_model_paths(self) -> Path | None: ...
+
+
 class Folders:
     """Folders by key: a kind of model (`checkpoints`, `loras`, ...), `input`, `output`, `temp`, `datasets` or `workflows`.
 
@@ -42,12 +53,24 @@ class Folders:
     Nothing is made on disk until `create` or `save`.
     """
 
-    def __init__(self, data: Path | str, *, models: Sequence[Path | str] = (), extra_model_paths: Path | str | None = None) -> None:
-        """models: further models directories, used in place. extra_model_paths: default the file of that name in the data folder."""
+    def __init__(
+        self,
+        data: Path | str,
+        *,
+        models: Sequence[Path | str] = (),
+        extra_model_paths: Path | str | None = None,
+        output: Path | str | None = None,
+    ) -> None:
+        """models: further models directories, used in place. extra_model_paths: default the file of that name in the data folder.
+
+        output: another folder than the data folder's for what is saved.
+        """
         self.data = Path(data).absolute()
         self.models, self.input, self.output, self.temp, self.datasets, self.workflows, custom, self.user, self.state = (
             self.data / name for name in LAYOUT
         )
+        if output is not None:
+            self.output = Path(output).absolute()
         self.custom_nodes = [custom]
         self._folders = standard_folders(self.models)
         for directory in models:
@@ -61,6 +84,11 @@ class Folders:
         self._folders["workflows"].append(EXAMPLE_WORKFLOWS)
         self._listing = FileListing()
         self._digests = FileDigests(self.state / "file_digests.sqlite")
+
+    @classmethod
+    def of(cls, settings: FolderSettings, *, output: Path | None = None) -> Folders:
+        """The folders that the settings name."""
+        return cls(settings.data, models=settings.models, extra_model_paths=settings.extra_model_paths, output=output)
 
     def _append(self, found: Mapping[str, list[Path]]) -> None:
         for key, paths in found.items():
