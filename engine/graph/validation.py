@@ -73,6 +73,7 @@ class _Validator:
         self.limits = limits
         self.plans = Plans(catalogue, strict=strict, limits=limits)
         self.problems: list[Problem] = list(graph.problems)
+        self.flagged = {(problem.node_id, problem.input) for problem in graph.problems}
         self.unlisted = 0
         self.hints: dict[tuple[str, str], str] = {}
         self.types: dict[str, tuple[str, ...]] = {}  # output types of nodes with type variables
@@ -158,12 +159,11 @@ class _Validator:
                 self.literal(state, item, item.name, item.default)
             else:
                 state.inputs[item.name] = list(item.default) if isinstance(item.default, list) else item.default
+        elif item.required and (state.node.id, item.shown) in self.flagged:  # flattening has told why it is absent
+            state.sound = False
         elif item.required:
-            hint = (
-                f"Link it to an output of type {item.type}."
-                if not item.info.has_default
-                else f"Give it a value, such as {brief(item.default)}."
-            )
+            example = f"Give it a value, such as {brief(item.default)}." if item.info.has_default else ""
+            hint = example or f"Link it to an output of type {item.type}."
             self.fault(state, "required_input_missing", item.shown, "Required input is missing.", hint)
 
     def value(self, state: _Checked, item: InputPlan, name: str, value: Any) -> None:

@@ -100,6 +100,16 @@ def test_example_workflows_are_always_there(folders):
     assert folders.resolve("workflows", "text_to_image.json").is_file()
 
 
+def test_the_models_that_ship_are_always_there(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.graph.folders.EMBEDDED_MODELS", tmp_path / "package")
+    shipped = put(tmp_path / "package" / "checkpoints" / "shipped.safetensors")
+    folders = Folders(tmp_path / "data")
+    assert folders.list("checkpoints") == ("shipped.safetensors",)
+    assert folders.resolve("checkpoints", "shipped.safetensors") == shipped
+    own = put(tmp_path / "data" / "models" / "checkpoints" / "shipped.safetensors")
+    assert folders.resolve("checkpoints", "shipped.safetensors") == own
+
+
 def test_the_first_folder_wins(tmp_path):
     put(tmp_path / "data" / "models" / "vae" / "same.pt", b"own")
     put(tmp_path / "others" / "vae" / "same.pt", b"other")
@@ -114,7 +124,7 @@ def test_models_directories_of_other_programs(tmp_path):
     put(tmp_path / "comfy" / "clip" / "t5.safetensors")
     put(tmp_path / "comfy" / "ultralytics" / "face.anything")
     folders = Folders(tmp_path / "data", models=[tmp_path / "a1111", tmp_path / "comfy"])
-    assert folders.list("checkpoints") == ("x/sd.safetensors",)
+    assert "x/sd.safetensors" in folders.list("checkpoints")
     assert folders.list("loras") == ("style.safetensors",)
     assert folders.list("text_encoders") == folders.list("clip") == ("t5.safetensors",)
     assert folders.list("ultralytics") == ("face.anything",)
