@@ -22,7 +22,7 @@ def states(part: str, selection: Selection | None = None) -> dict[str, list[str]
     return found
 
 
-@pytest.mark.parametrize(("part", "count"), [("sigmas", 317), ("latents", 500)])
+@pytest.mark.parametrize(("part", "count"), [("sigmas", 317), ("latents", 500), ("guiders", 192)])
 def test_every_case_is_ok_and_none_is_missing(part: str, count: int) -> None:
     found = states(part)
     assert found["wrong"] == []

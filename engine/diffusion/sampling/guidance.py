@@ -78,14 +78,16 @@ class GuidanceOptions:
         before: BeforeCFG | None = None,
         combine: CombineCFG | None = None,
         after: AfterCFG | None = None,
+        mask: MaskFunction | None = None,
         keep_uncond: bool = False,
     ) -> GuidanceOptions:
-        """These options with more of them; a `combine` replaces the one before."""
+        """These options with more of them; a `combine` or a `mask` replaces the one before."""
         return replace(
             self,
             before=self.before + ((before,) if before else ()),
             combine=combine or self.combine,
             after=self.after + ((after,) if after else ()),
+            mask=mask or self.mask,
             keep_uncond=self.keep_uncond or keep_uncond,
         )
 

@@ -106,6 +106,31 @@ def kl_optimal(prediction: Prediction, steps: int) -> Tensor:
     return with_zero((share * math.atan(prediction.sigma_min) + (1 - share) * math.atan(prediction.sigma_max)).tan())
 
 
+def polyexponential_range(steps: int, low: float, high: float, rho: float = 1.0) -> Tensor:
+    """Steps of log sigma along a power of the share left, then 0."""
+    return with_zero((torch.linspace(1, 0, steps) ** rho * (math.log(high) - math.log(low)) + math.log(low)).exp())
+
+
+def laplace_range(steps: int, low: float, high: float, mu: float = 0.0, beta: float = 0.5) -> Tensor:
+    """Levels at the quantiles of a Laplace distribution of log sigma (Hang et al. 2024). Does not end in 0."""
+    share = torch.linspace(0, 1, steps)
+    log_sigmas = mu - beta * torch.sign(0.5 - share) * torch.log(1 - 2 * (0.5 - share).abs() + 1e-5)
+    return log_sigmas.exp().clamp(low, high)
+
+
+def variance_preserving(steps: int, beta_d: float = 19.9, beta_min: float = 0.1, epsilon: float = 0.001) -> Tensor:
+    """Even times of the linear-beta variance-preserving diffusion (Song et al. 2021), then 0."""
+    time = torch.linspace(1, epsilon, steps)
+    return with_zero((beta_d * time**2 / 2 + beta_min * time).expm1().sqrt())
+
+
+def turbo(prediction: Prediction, steps: int, denoise: float = 1.0) -> Tensor:
+    """The timesteps 999, 899, ... that SD Turbo was distilled on (Sauer et al. 2023), then 0."""
+    first = 10 - int(10 * denoise)
+    timesteps = torch.arange(999, -1, -100)[first : first + steps].float()
+    return with_zero(prediction.levels.sigma(timesteps))
+
+
 SCHEDULES: dict[str, Schedule] = {
     "simple": simple,
     "sgm_uniform": sgm_uniform,
