@@ -68,8 +68,9 @@ class CodeVersions:
             return None
         top, *rest = module.split(".")
         root = self._packages.get(top) or self._loaded(top)
-        if root is None:
-            return None
+        if root is None:  # a pack of a custom_nodes folder: its parent package is no folder
+            file = getattr(sys.modules.get(module), "__file__", None)
+            return Path(file) if file and file.endswith(".py") else None
         if root.is_file():
             return root if not rest else None
         path = root.joinpath(*rest)
@@ -119,7 +120,7 @@ class CodeVersions:
 
 
 def read_source(source: bytes, package: str) -> tuple[str, list[str]]:
-    """The digest of a source without comments and docstrings, and the module names that it may import (`package` resolves relative ones)."""
+    """The digest of a source without comments and docstrings, and the modules that it may import (`package` resolves relative names)."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):

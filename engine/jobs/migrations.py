@@ -27,7 +27,6 @@ STEPS: tuple[str, ...] = (
         row INTEGER PRIMARY KEY REFERENCES jobs (row) ON DELETE CASCADE,
         prompt BLOB NOT NULL,
         extra BLOB NOT NULL,
-        document BLOB,
         graph BLOB
     );
     CREATE TABLE job_results (

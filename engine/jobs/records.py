@@ -16,8 +16,8 @@ class NewJob:
     """A validated request.
 
     prompt: the flat API graph that history shows and savers embed, as JSON; graph: the same for the worker (`encode_graph`).
-    document: the workflow as a client of /api/v1 sent it, if it did. digest: of the request's body, tells a repeated request from another
-    one with the same id. number: explicit priority, lower runs first; front: before everything that waits.
+    digest: of the request's body, tells a repeated request from another one with the same id. number: explicit priority, lower runs
+    first; front: before everything that waits. extra: what the client sent along (`extra_data`), as JSON.
     """
 
     id: str
@@ -27,7 +27,6 @@ class NewJob:
     total: int
     client_id: str = ""
     extra: bytes = b"{}"
-    document: bytes | None = None
     digest: str = ""
     number: float | None = None
     front: bool = False
@@ -82,7 +81,6 @@ class Body:
 
     prompt: bytes
     extra: bytes
-    document: bytes | None
     graph: bytes | None
 
 

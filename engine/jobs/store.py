@@ -51,7 +51,7 @@ class JobStore:
             row = cursor.lastrowid or 0
             number = new.number if new.number is not None else -row if new.front else row
             connection.execute("UPDATE jobs SET number = ? WHERE row = ?", (number, row))
-            connection.execute("INSERT INTO job_bodies VALUES (?, ?, ?, ?, ?)", (row, new.prompt, new.extra, new.document, new.graph))
+            connection.execute("INSERT INTO job_bodies VALUES (?, ?, ?, ?)", (row, new.prompt, new.extra, new.graph))
             return _get(connection, new.id), True
 
         return await self.database.write(work)
@@ -77,11 +77,11 @@ class JobStore:
         return await self._list("state = 'running' ORDER BY number, row")
 
     async def over(self, *, limit: int | None = None, offset: int | None = None) -> list[Job]:
-        """Jobs that are over, oldest first. Without `offset` the newest `limit` ones, with it those after the `offset` oldest."""
+        """Jobs that began and are over, oldest first. Without `offset` the newest `limit` ones, with it those after the `offset` oldest."""
+        began, most = "completion IS NOT NULL AND attempt > 0 ORDER BY completion", -1 if limit is None else limit
         if offset is not None:
-            return await self._list("completion IS NOT NULL ORDER BY completion LIMIT ? OFFSET ?", (-1 if limit is None else limit, offset))
-        newest = await self._list("completion IS NOT NULL ORDER BY completion DESC LIMIT ?", (-1 if limit is None else limit,))
-        return newest[::-1]
+            return await self._list(f"{began} LIMIT ? OFFSET ?", (most, offset))
+        return (await self._list(f"{began} DESC LIMIT ?", (most,)))[::-1]
 
     async def page(self, *, states: Sequence[State] = (), before: int | None = None, limit: int = 100) -> list[Job]:
         """Jobs newest first, those submitted before row `before`."""
@@ -217,7 +217,7 @@ def _get(connection: sqlite3.Connection, job_id: str) -> Job:
 
 
 def _body(connection: sqlite3.Connection, job: Job) -> Body:
-    row = connection.execute("SELECT prompt, extra, document, graph FROM job_bodies WHERE row = ?", (job.row,)).fetchone()
+    row = connection.execute("SELECT prompt, extra, graph FROM job_bodies WHERE row = ?", (job.row,)).fetchone()
     if row is None:
         raise MissingJob(f"The job {job.id} was deleted")
     return Body(*row)

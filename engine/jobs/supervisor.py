@@ -14,6 +14,7 @@ from engine.jobs.worker_process import COMMAND, WorkerProcess
 log = logging.getLogger("easel.worker")
 
 STOP_SECONDS = 5.0
+LAST_WORDS_SECONDS = 2.0
 LONGEST_PAUSE = 30.0
 
 
@@ -111,7 +112,7 @@ class Supervisor:
         finally:
             self.ready = False
             watch.cancel()
-            worker.kill()
+        await worker.stop(LAST_WORDS_SECONDS)
         return await worker.ended(), was_ready
 
     async def _watch(self, worker: WorkerProcess) -> None:

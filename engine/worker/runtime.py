@@ -74,7 +74,6 @@ class Runtime:
 
     def close(self) -> None:
         self.executor.close()
-        self.cache.close()
 
     def _own_device(self) -> tuple[str, Any, dict[str, Any]]:
         if self._torch is None:
@@ -91,7 +90,7 @@ class Runtime:
             from engine.values.store import SafetensorsStore
 
             tensors = SafetensorsStore()
-        disk = DiskTier(self.folders.state / "cache", tensors, limit_bytes=self.settings.disk_cache) if self.settings.disk_cache else None
+        disk = DiskTier(self.folders.state / "cache", tensors, limit=self.settings.disk_cache) if self.settings.disk_cache else None
         return Cache(
             self.settings.memory_cache,
             disk,

@@ -80,7 +80,7 @@ async def test_nothing_leaves_a_terminal_state(store):
 
 
 async def test_a_finished_job_keeps_its_result_and_gives_up_its_graph(store):
-    await add(store, "a", extra=b'{"x": 1}', document=b"{}")
+    await add(store, "a", extra=b'{"x": 1}')
     job, body = await store.start("a")
     assert (job.state, job.attempt, body.graph) == (State.RUNNING, 1, b"[]")
     result = Result()
@@ -88,7 +88,7 @@ async def test_a_finished_job_keeps_its_result_and_gives_up_its_graph(store):
     job = await store.finish("a", State.SUCCEEDED, "", result, [(1, 2, b"[]")])
     assert (await store.result(job)).ui == {"9": {"text": ["é\ud800"]}}
     body = await store.body(job)
-    assert (body.prompt, body.extra, body.document, body.graph) == (b"{}", b'{"x": 1}', b"{}", None)
+    assert (body.prompt, body.extra, body.graph) == (b"{}", b'{"x": 1}', None)
     assert job.finished is not None and job.started is not None
 
 
