@@ -1,7 +1,8 @@
 """What a run tells the world, in order. Plain data: the worker sends it over a pipe, the server turns it into each protocol's messages.
 
 Every event carries the job, a sequence number (per job, from 1) and the time in seconds; the executor fills these in when it emits.
-Node ids are the ids of the flat graph; `display_id` is the submitted node that a client should highlight (they differ inside a run-time expansion).
+Node ids are the ids of the flat graph; `display_id` is the submitted node to highlight
+(it differs inside a run-time expansion).
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Preview(NodeEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeFinished(NodeEvent):
-    """`ui` is what an output node shows (JSON: file records, texts), None when it shows nothing. `reason` is why the node ran or did not."""
+    """`ui` is what an output node shows (JSON: file records, texts), else None. `reason` is why the node ran or did not."""
 
     kind = "node_finished"
     cached: bool = False

@@ -112,7 +112,7 @@ class Executor:
         job = job or JobInfo()
         active = _Active(
             self, graph, tuple(targets), job, emit or _ignore, cancel, attempt, workflow, keep_values,
-            partial(loop.call_soon_threadsafe, _set, ended),
+            lambda outcome: loop.call_soon_threadsafe(_set, ended, outcome),
         )  # fmt: skip
         active.start()
         try:
@@ -255,9 +255,12 @@ class _Active:
         if self._cancel.cancelled and run.stopping:
             state, error = "cancelled", Cancelled("The job was cancelled.")
         hits = sum(record.cached for record in report.records.values())
-        finished = JobFinished(state=state, error=error.to_json() if error is not None else None)
-        report.emit(JobFinished, state=finished.state, error=finished.error, ran=run.ran, cached=hits, failed=len(run.failures))
-        self._ended(Outcome(state, run.ui, report.records, error, run.failures, self._values() if self._keep_values else {}))
+        told = error.to_json() if error is not None else None
+        report.emit(JobFinished, state=state, error=told, ran=run.ran, cached=hits, failed=len(run.failures))
+        values = self._values() if self._keep_values else {}
+        for step in run.steps.values():
+            step.result = None  # the run's objects refer to each other, and values must not wait for the garbage collector
+        self._ended(Outcome(state, run.ui, report.records, error, run.failures, values))
 
     def _record_rest(self) -> None:
         """Every wanted node has a record, also those that nothing needed."""

@@ -104,7 +104,7 @@ class Expander:
         inputs = {name: self._input(call, node.id, name, value, ids) for name, value in node.inputs.items()}
         return Node(
             ids[node.id], node.type, inputs, node.submitted_type or node.type, {**node.meta, "root": root}, parent.node.id,
-            parent.node.display_id,
+            node.display or parent.node.display_id,
         )  # fmt: skip
 
     def _input(self, call: Call, node_id: str, name: str, value: Any, ids: Mapping[str, str]) -> Any:

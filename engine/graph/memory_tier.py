@@ -81,7 +81,7 @@ class MemoryTier:
         self._counter += 1
         entry.turn = self._counter
         heapq.heappush(self._heap, (self._clock + entry.worth, self._counter, digest))
-        if len(self._heap) > 2 * len(self._entries) + 1_000:
+        if len(self._heap) > 2 * len(self._entries) + 200:
             self._heap = [item for item in self._heap if self._is_current(item)]
             heapq.heapify(self._heap)
 

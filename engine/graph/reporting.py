@@ -6,6 +6,7 @@ import io
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from engine.errors import Cancelled, EaselError, NodeFailed
@@ -30,6 +31,7 @@ _BATCH_SECONDS = 2.0
 _PROGRESS_SECONDS = 0.02
 _PREVIEW_SECONDS = 0.1
 _LONGEST_TEXT = 200
+_OWN_FOLDER = str(Path(__file__).parent)
 
 
 class Report:
@@ -160,7 +162,10 @@ class Report:
 
 def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> EaselError:
     """The typed error of a node that raised: its own if it is one, else NodeFailed with what was raised, where, and with what inputs."""
-    lines = traceback.format_exception(type(error), error, error.__traceback__.tb_next if error.__traceback__ else None)
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
+        place = place.tb_next
+    lines = traceback.format_exception(type(error), error, place)
     name = step.kind.info.display_name
     if not isinstance(error, EaselError) or isinstance(error, Cancelled):
         text = str(error)

@@ -1,0 +1,274 @@
+"""Nodes that note each call in CALLS, for tests of what runs, when, and how often."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from engine.errors import ModelFormatError, Unstorable
+from engine.graph import Blocked, Context, Expand, Graph, Lazy, Link, Node, Series, Shown, Variadic, node, port
+
+T = TypeVar("T")
+CALLS: list[tuple[Any, ...]] = []
+EVENTS: dict[str, threading.Event] = {}
+
+
+@node("Number", category="test")
+def number(value: int = 0) -> int:
+    CALLS.append(("Number", value))
+    return value
+
+
+@node("Scale", category="test")
+def scale(value: float, factor: float = 1.0) -> float:
+    CALLS.append(("Scale", value, factor))
+    return value * factor
+
+
+@node("Add", category="test")
+def add(a: int, b: int = 1) -> int:
+    CALLS.append(("Add", a, b))
+    return a + b
+
+
+@node("Pair", category="test")
+def pair(a: int, b: int) -> str:
+    CALLS.append(("Pair", a, b))
+    return f"{a}-{b}"
+
+
+class Halves(NamedTuple):
+    low: int
+    high: int
+
+
+@node("Split", category="test")
+def split(value: int) -> Halves:
+    CALLS.append(("Split", value))
+    return Halves(value // 2, value - value // 2)
+
+
+@node("Sum", category="test")
+def total(values: Series[int]) -> int:
+    CALLS.append(("Sum", values))
+    return sum(values)
+
+
+@node("Join", category="test")
+def join(words: Variadic[Any]) -> str:
+    CALLS.append(("Join", words))
+    return " ".join(map(str, words))
+
+
+@node("Count", category="test")
+def count(upto: int) -> Series[int]:
+    CALLS.append(("Count", upto))
+    return tuple(range(upto))
+
+
+@node("Odd", category="test")
+def odd(value: int) -> int | Blocked:
+    CALLS.append(("Odd", value))
+    return value if value % 2 else Blocked(f"{value} is even")
+
+
+@node("Show", category="test", output_node=True)
+def show(value: Any) -> Shown:
+    CALLS.append(("Show", value))
+    return Shown({"text": [str(value)]})
+
+
+@node("ShowAndPass", category="test", output_node=True)
+def show_and_pass(value: T) -> Shown[T]:
+    CALLS.append(("ShowAndPass", value))
+    return Shown({"text": [str(value)]}, value)
+
+
+@node("SaveText", category="test", output_node=True)
+def save_text(ctx: Context, text: Any, prefix: str = "note") -> Shown:
+    CALLS.append(("SaveText", text))
+    record = ctx.folders.save("output", prefix, ".txt", lambda path: path.write_text(str(text)))
+    return Shown({"files": [record]})
+
+
+@node("Slow", category="test")
+def slow(value: int = 0) -> int:
+    CALLS.append(("Slow", value))
+    time.sleep(0.06)
+    return value
+
+
+@node("Nap", category="test")
+async def nap(value: int = 0, seconds: float = 0.2) -> int:
+    CALLS.append(("Nap", value))
+    await asyncio.sleep(seconds)
+    return value
+
+
+@node("Work", category="test", lane="device")
+def work(value: int = 0, seconds: float = 0.2) -> int:
+    CALLS.append(("Work", value))
+    time.sleep(seconds)
+    CALLS.append(("Worked", value))
+    return value
+
+
+@node("Wait", category="test", lane="io")
+def wait(name: str, value: int = 0) -> int:
+    CALLS.append(("Wait", name))
+    assert EVENTS[name].wait(10)
+    return value
+
+
+@node("Steps", category="test", lane="device")
+def steps(ctx: Context, count: int = 1000, seconds: float = 0.01) -> int:
+    for step in range(count):
+        CALLS.append(("Step", step))
+        ctx.progress(step + 1, count)
+        time.sleep(seconds)
+    return count
+
+
+@node("Fail", category="test")
+def fail(value: Any | None = None, text: str = "no luck") -> int:
+    CALLS.append(("Fail", text))
+    raise ValueError(text)
+
+
+@node("Damaged", category="test")
+def damaged(value: int = 0) -> int:
+    raise ModelFormatError("tiny.safetensors is truncated.", hint="Copy the file again.")
+
+
+@node("Leave", category="test")
+def leave(value: int = 0) -> int:
+    raise SystemExit(3)
+
+
+@node("Choose", category="test", needs=lambda first: ("a",) if first else ("b",))
+def choose(first: bool, a: Lazy[T], b: Lazy[T]) -> T:
+    CALLS.append(("Choose", first, a, b))
+    return a if first else b
+
+
+@node("Random", category="test", cache="always_run")
+def random(value: int = 0) -> float:
+    CALLS.append(("Random", value))
+    return time.perf_counter()
+
+
+@node("Private", category="test", cache="never_store")
+def private(value: int = 0) -> int:
+    CALLS.append(("Private", value))
+    time.sleep(0.06)
+    return value
+
+
+@node("Secret", category="test", cache="ignore")
+def secret(value: int, key: str = "") -> int:
+    CALLS.append(("Secret", key))
+    return value * 10
+
+
+FACTS: dict[str, Any] = {}
+
+
+def _fact(name: str) -> Any:
+    if isinstance(FACTS.get(name), Exception):
+        raise FACTS[name]
+    return FACTS.get(name)
+
+
+@node("Fact", category="test", fingerprint=_fact)
+def fact(name: str) -> str:
+    CALLS.append(("Fact", name))
+    return str(FACTS[name])
+
+
+@node("Chain", category="test")
+def chain(value: int, length: int = 3) -> int | Expand:
+    """Replaced by a chain of Add."""
+    CALLS.append(("Chain", value, length))
+    nodes = {"n0": Node("n0", "Number", {"value": value})}
+    for place in range(1, length + 1):
+        nodes[f"n{place}"] = Node(f"n{place}", "Add", {"a": Link(f"n{place - 1}", 0)})
+    return Expand(Graph(nodes), (Link(f"n{length}", 0),))
+
+
+@node("Factorial", category="test")
+def factorial(n: int, product: int = 1) -> int | Expand:
+    """Replaced by itself, one smaller, until nothing is left."""
+    CALLS.append(("Factorial", n))
+    if n <= 1:
+        return product
+    return Expand(Graph({"rest": Node("rest", "Factorial", {"n": n - 1, "product": product * n % 1_000_003})}), (Link("rest", 0),))
+
+
+@node("Announce", category="test")
+def announce(value: int) -> int | Expand:
+    """Replaced by an output node and a value."""
+    return Expand(Graph({"show": Node("show", "Show", {"value": value})}), (value,))
+
+
+@node("BadExpansion", category="test")
+def bad_expansion(value: int) -> int | Expand:
+    return Expand(Graph({"x": Node("x", "Add", {"a": Link("gone", 0)})}), (Link("x", 0),))
+
+
+class ArrayCodec:
+    def encode(self, value: Array) -> tuple[dict[str, Any], dict[str, Any]]:
+        if value.secret:
+            raise Unstorable("not for the disk")
+        return {"data": value.data}, {"name": value.name}
+
+    def decode(self, tensors: Any, metadata: Any) -> Array:
+        return Array(tensors["data"], metadata["name"])
+
+
+@port("ARRAY", codec=ArrayCodec())
+@dataclass(frozen=True, eq=False)
+class Array:
+    data: Any
+    name: str = ""
+    secret: bool = False
+
+
+@node("MakeArray", category="test")
+def make_array(size: int = 4, name: str = "a", secret: bool = False) -> Array:
+    import numpy
+
+    CALLS.append(("MakeArray", size))
+    time.sleep(0.06)
+    return Array(numpy.arange(size, dtype="float32"), name, secret)
+
+
+@node("ArraySum", category="test")
+def array_sum(array: Array) -> float:
+    CALLS.append(("ArraySum",))
+    return float(array.data.sum())
+
+
+HELD: weakref.WeakSet[Array] = weakref.WeakSet()
+
+
+@node("Hold", category="test")
+def hold(previous: Array | None = None, place: int = 0) -> Array:
+    """Notes how many of its earlier values are alive."""
+    gc.collect()
+    CALLS.append(("Hold", len(HELD)))
+    made = Array([place] * 10)
+    HELD.add(made)
+    return made
+
+
+@node("Watched", category="test")
+def watched(ctx: Context) -> int:
+    ctx.emit("hello", {"x": 1})
+    for step in range(1, 51):
+        ctx.progress(step, 50, lambda step=step: b"\xff\xd8last" if step == 50 else b"\xff\xd8")
+    return 1
