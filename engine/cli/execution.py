@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import typer
@@ -15,6 +16,7 @@ import typer
 from engine.cli.assignments import assign
 from engine.cli.progress import RunDisplay
 from engine.errors import MissingFile
+from engine.graph.folders import Folders
 from engine.graph.limits import Limits
 from engine.graph.workflow import Workflow
 from engine.graph.workflow_reader import parse_document
@@ -70,7 +72,7 @@ def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
                 )
             )
         for ui in outcome.ui.values():
-            _print_results(ui, lambda record: runtime.folders.resolve(record["type"], f"{record['subfolder']}/{record['filename']}"))
+            _print_results(ui, runtime.folders)
     return outcome.state == "succeeded"
 
 
@@ -90,11 +92,10 @@ def _interrupting(cancel: Any) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _print_results(ui: Mapping[str, Any], path_of: Callable[[Mapping[str, Any]], Path]) -> None:
+def _print_results(ui: Mapping[str, Any], folders: Folders) -> None:
     """Prints what one output node shows: the path of each file, and texts as they are."""
-    for items in ui.values():
-        for item in items if isinstance(items, list | tuple) else ():
-            if isinstance(item, Mapping) and "filename" in item:
-                typer.echo(path_of(item))
-            elif isinstance(item, str):
-                typer.echo(item)
+    for item in chain.from_iterable(ui.values()):
+        if isinstance(item, Mapping) and "filename" in item:
+            typer.echo(folders.resolve(item["type"], str(PurePosixPath(item["subfolder"], item["filename"]))))
+        elif isinstance(item, str):
+            typer.echo(item)

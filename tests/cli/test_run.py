@@ -1,0 +1,166 @@
+"""`easel run`: what it prints, what it refuses, and how it ends. Its nodes are a pack in the data folder: nothing heavy is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PACK = '''
+import time
+from typing import Annotated
+
+from pydantic import Field
+
+from engine.graph import Context, Shown, node
+
+
+@node("Shout", category="test")
+def shout(text: str, times: Annotated[int, Field(ge=1, le=5)] = 1) -> str:
+    """Say it loudly."""
+    return text.upper() + "!" * times
+
+
+@node("Fail", category="test")
+def fail(text: str) -> str:
+    """Never works."""
+    raise ValueError("the reason")
+
+
+@node("Wait", category="test")
+def wait(ctx: Context, text: str) -> str:
+    """Take long."""
+    print("waiting", flush=True)
+    for step in range(600):
+        ctx.progress(step, 600)
+        time.sleep(0.1)
+    return text
+
+
+@node("Write", category="test", output_node=True)
+def write(ctx: Context, text: str, prefix: str = "said") -> Shown:
+    """Write a text file."""
+    record = ctx.folders.save("output", prefix, ".txt", lambda path: path.write_text(text))
+    return Shown({"files": [record]})
+
+
+@node("Print", category="test", output_node=True)
+def print_text(text: str) -> Shown:
+    """Show a text."""
+    return Shown({"text": [text]})
+'''
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "custom_nodes").mkdir()
+    (tmp_path / "custom_nodes" / "pack.py").write_text(PACK)
+    (tmp_path / "easel.toml").write_text("packages = []\n")
+    return tmp_path
+
+
+def workflow(data: Path, **changes: dict[str, Any]) -> Path:
+    nodes = {
+        "say": {"class_type": "Shout", "inputs": {"text": "hello"}, "_meta": {"title": "Say it"}},
+        "write": {"class_type": "Write", "inputs": {"text": ["say", 0]}},
+    }
+    path = data / "workflow.json"
+    path.write_text(json.dumps({"format": "easel/1", "nodes": nodes | changes}))
+    return path
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-c", "from engine.cli.main import main; main()", "run", *map(str, arguments)]
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+
+
+def test_it_prints_the_paths_of_what_it_wrote(data: Path) -> None:
+    done = run(workflow(data), "--data", data, "--set", "say.times=3", "--set", "Say it.text=good day")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{data / 'output' / 'said_00001_.txt'}\n"
+    assert (data / "output" / "said_00001_.txt").read_text() == "GOOD DAY!!!"
+
+
+def test_files_go_where_out_says(data: Path, tmp_path: Path) -> None:
+    done = run(workflow(data), "--data", data, "--out", tmp_path / "there" / "below")
+    assert done.stdout == f"{tmp_path / 'there' / 'below' / 'said_00001_.txt'}\n"
+    assert not list((data / "output").glob("*"))
+
+
+def test_a_text_that_an_output_node_shows_is_printed(data: Path) -> None:
+    done = run(workflow(data, show={"class_type": "Print", "inputs": {"text": ["say", 0]}}), "--data", data)
+    assert set(done.stdout.splitlines()) == {"HELLO!", str(data / "output" / "said_00001_.txt")}
+
+
+def test_the_second_run_computes_nothing_and_tells_the_same_file(data: Path) -> None:
+    path = workflow(data)
+    assert run(path, "--data", data).stdout == run(path, "--data", data).stdout
+    assert len(list((data / "output").iterdir())) == 1
+
+
+def test_an_invalid_workflow_lists_every_problem_and_runs_nothing(data: Path) -> None:
+    path = workflow(data, say={"class_type": "Shout", "inputs": {"text": 5, "times": 9}}, odd={"class_type": "Nowhere", "inputs": {}})
+    done = run(path, "--data", data)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    for told in ("problems:", "say.times", "say.text", "value_bigger_than_max"):
+        assert told in done.stderr
+    assert not (data / "output").exists() or not list((data / "output").iterdir())
+
+
+def test_a_wrong_assignment_is_told(data: Path) -> None:
+    done = run(workflow(data), "--data", data, "--set", "nobody.text=x")
+    assert done.returncode == 1
+    assert "nobody" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"nodes": 5}', '{"format": "easel/9", "nodes": {}}'])
+def test_a_file_that_is_no_workflow_is_refused(data: Path, text: str) -> None:
+    (data / "broken.json").write_text(text)
+    done = run(data / "broken.json", "--data", data)
+    assert done.returncode == 1
+    assert "error:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_told(data: Path) -> None:
+    done = run(data / "none.json", "--data", data)
+    assert done.returncode == 1
+    assert "none.json cannot be read" in done.stderr
+
+
+def test_a_failed_node_is_told_and_the_other_branch_still_writes(data: Path) -> None:
+    broken = {
+        "broken": {"class_type": "Fail", "inputs": {"text": "x"}},
+        "other": {"class_type": "Write", "inputs": {"text": ["broken", 0]}},
+    }
+    done = run(workflow(data, **broken), "--data", data)
+    assert done.returncode == 1
+    assert "failed Fail broken" in done.stderr
+    assert "the reason" in done.stderr
+    assert done.stdout == f"{data / 'output' / 'said_00001_.txt'}\n"
+
+
+def test_ctrl_c_stops_at_the_next_step(data: Path) -> None:
+    path = workflow(data, say={"class_type": "Wait", "inputs": {"text": "x"}})
+    process = subprocess.Popen(command(path, "--data", data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    start = time.monotonic()
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert time.monotonic() - start < 10
+    assert process.returncode == 1
+    assert "stopping" in errors
+    assert "Traceback" not in errors
