@@ -106,9 +106,10 @@ def arguments(step: Step, values: Mapping[str, Any]) -> dict[str, Any]:
     """The keyword arguments of a call. A lazy input that was never asked for is None."""
     kind = step.kind
     given = {**step.literals, **values}
-    for name in kind.series:
-        if name in step.literals and name not in values:
-            given[name] = tuple(given[name]) if isinstance(given[name], list | tuple) else (given[name],)
+    if kind.series:
+        for name, value in step.literals.items():
+            if name not in values and kind.base_name(name) in kind.series:
+                given[name] = tuple(value) if isinstance(value, list | tuple) else (value,)
     if kind.lazy:
         given.update((name, None) for name in step.links if name not in given)
     for name in kind.variadic:

@@ -10,7 +10,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from engine.errors import ModelFormatError, Unstorable
+from engine.errors import Cancelled, ModelFormatError, Unstorable
 from engine.graph import Blocked, Context, Expand, Graph, Lazy, Link, Node, Series, Shown, Variadic, node, port
 
 T = TypeVar("T")
@@ -272,3 +272,32 @@ def watched(ctx: Context) -> int:
     for step in range(1, 51):
         ctx.progress(step, 50, lambda step=step: b"\xff\xd8last" if step == 50 else b"\xff\xd8")
     return 1
+
+
+@node("Release", category="test")
+def release() -> int:
+    EVENTS["never mind"].set()
+    return 1
+
+
+@node("NapAndFail", category="test")
+async def nap_and_fail(value: int) -> int:
+    try:
+        await asyncio.sleep(0.05 * (1 + value))
+    except asyncio.CancelledError:
+        CALLS.append(("cancelled", value))
+        raise
+    if value == 1:
+        raise ValueError(str(value))
+    return value
+
+
+@node("LeaveLater", category="test")
+async def leave_later() -> int:
+    await asyncio.sleep(0)
+    raise SystemExit(3)
+
+
+@node("GiveUp", category="test")
+def give_up() -> int:
+    raise Cancelled("enough")

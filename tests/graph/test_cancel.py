@@ -1,0 +1,83 @@
+"""Cancelling: acknowledged at once, effective at the next step, and nothing that was finished is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from engine.errors import Cancelled
+from engine.graph.cancel import CancelToken
+from engine.graph.events import JobFinished
+from tests.graph.conftest import graph, reasons
+
+
+def cancel_after(lab, seconds, wanted, *targets):
+    """The outcome and the seconds from cancelling to the end."""
+    token = CancelToken()
+
+    async def run():
+        task = asyncio.create_task(lab.arun(wanted, *targets, cancel=token))
+        await asyncio.sleep(seconds)
+        token.cancel()
+        began = time.perf_counter()
+        return await task, time.perf_counter() - began
+
+    return asyncio.run(run())
+
+
+def test_a_node_that_checks_stops_at_its_next_step(lab):
+    outcome, seconds = cancel_after(lab, 0.2, graph(a=("Number", {"value": 5}), s=("Steps",), out=("Show", {"value": "@s"})), "a", "out")
+    assert outcome.state == "cancelled" and isinstance(outcome.error, Cancelled)
+    assert seconds < 0.5 and 2 < lab.called("Step") < 200
+    assert reasons(outcome)["s"] == "cancelled" and reasons(outcome)["out"] == "not reached"
+    assert lab.told(JobFinished)[0].state == "cancelled" and isinstance(lab.events[-1], JobFinished)
+
+
+def test_nothing_starts_after_cancelling(lab):
+    wanted = graph(**{f"w{i}": ("Work", {"value": i, "seconds": 0.05}) for i in range(50)})
+    outcome, seconds = cancel_after(lab, 0.2, wanted, *wanted.nodes)
+    assert outcome.state == "cancelled" and seconds < 0.5 and lab.called("Work") < 20
+
+
+def test_what_was_finished_is_kept(lab):
+    wanted = graph(a=("Slow", {"value": 1}), w=("Work", {"value": "@a", "seconds": 0.4}), b=("Add", {"a": "@w"}))
+    outcome, _ = cancel_after(lab, 0.2, wanted, "b")
+    assert outcome.state == "cancelled"
+    assert lab.value(wanted, "b") == 2
+    assert lab.called("Slow") == lab.called("Work") == 0
+
+
+def test_coroutines_are_cancelled(lab):
+    wanted = graph(**{f"n{i}": ("Nap", {"value": i, "seconds": 30.0}) for i in range(5)})
+    outcome, seconds = cancel_after(lab, 0.2, wanted, *wanted.nodes)
+    assert outcome.state == "cancelled" and seconds < 0.5
+
+
+def test_a_token_that_is_set_before_the_start(lab):
+    token = CancelToken()
+    token.cancel()
+    outcome = lab.run(graph(a=("Number", {"value": 1}), b=("Add", {"a": "@a"})), "b", cancel=token)
+    assert outcome.state == "cancelled" and lab.calls == []
+
+
+def test_cancelling_the_waiting_task_cancels_the_run(lab):
+    async def run():
+        task = asyncio.create_task(lab.arun(graph(s=("Steps",)), "s"))
+        await asyncio.sleep(0.2)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        count = lab.called("Step")
+        await asyncio.sleep(0.3)
+        return lab.called("Step") - count
+
+    assert asyncio.run(run()) <= 1
+
+
+def test_a_node_that_reports_cancelled_by_itself_has_failed(lab):
+    outcome = lab.run(graph(c=("GiveUp",)), "c")
+    assert outcome.state == "failed" and "Cancelled" in outcome.error.message
+
+
+def test_the_next_run_is_not_cancelled(lab):
+    cancel_after(lab, 0.1, graph(s=("Steps",)), "s")
+    assert lab.value(graph(a=("Number", {"value": 3})), "a") == 3
