@@ -84,8 +84,8 @@ def _describe(node: NodeInfo, catalogue: Catalogue) -> Iterator[str]:
 
 
 def _type_of(item: InputInfo) -> str:
-    low, high = item.minimum, item.maximum
-    span = f" {'' if low is None else f'{low:g}'}..{'' if high is None else f'{high:g}'}" if low is not None or high is not None else ""
+    low, high = ("" if bound is None else str(bound) for bound in (item.minimum, item.maximum))
+    span = f" {low}..{high}" if low or high else ""
     marks = [mark for mark in ("lazy", "series", "variadic", "seed") if getattr(item, mark)] + ([] if item.required else ["optional"])
     return item.type + span + (f" ({', '.join(marks)})" if marks else "")
 

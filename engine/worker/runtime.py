@@ -26,12 +26,7 @@ class Runtime:
         """output: another folder than the data folder's for what output nodes write."""
         self.settings = settings
         self.folders = Folders.of(settings, output=output)
-        self.registry = Registry()
-        for package in settings.packages:
-            self.registry.load_package(package)
-        self.registry.load_entry_points()
-        for folder in self.folders.custom_nodes:
-            self.registry.load_folder(folder)
+        self.registry = load_registry(settings, self.folders)
         self._torch = sys.modules.get("torch")  # not there when no node needs it: then there is no device to own either
         self.device, self.memory, numerics = self._own_device()
         self.cache = self._open_cache()
@@ -103,6 +98,17 @@ class Runtime:
         if self._torch is None:
             return nullcontext()
         return self._torch.enable_grad() if info.grad else self._torch.no_grad()
+
+
+def load_registry(settings: Settings, folders: Folders) -> Registry:
+    """Every node that the settings ask for: their packages, installed packs, the packs of the data folder."""
+    registry = Registry()
+    for package in settings.packages:
+        registry.load_package(package)
+    registry.load_entry_points()
+    for folder in folders.custom_nodes:
+        registry.load_folder(folder)
+    return registry
 
 
 def build(settings: Settings, *, output: Path | None = None) -> Runtime:
