@@ -1,0 +1,26 @@
+"""The training set: drawn once, kept in the ignored folder."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from tools.tiny_shapes.pictures import Scene, draw_scene, random_scene
+
+
+def scenes(count: int, seed: int) -> list[Scene]:
+    """The training scenes, the same for the same count and seed."""
+    rng = random.Random(seed)
+    return [random_scene(rng) for _ in range(count)]
+
+
+def pictures(made: list[Scene], folder: Path, seed: int) -> np.ndarray:
+    """Their pictures, uint8 [N, 128, 128, 3], drawn on the first call and read from `folder` afterwards."""
+    path = folder / f"pictures-{len(made)}-{seed}.npy"
+    if not path.exists():
+        rng = random.Random(seed + 1)
+        drawn = np.stack([draw_scene(scene, rng) for scene in made])
+        np.save(path, drawn)
+    return np.load(path, mmap_mode="r")
