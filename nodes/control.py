@@ -80,7 +80,6 @@ def number_range(start: int = 0, stop: int = 10, step: Annotated[int, Field(ge=1
 class Loop:
     """How far a loop is: `index` counts rounds from 0. body: the nodes of one round, known from the second round on."""
 
-    count: int
     index: int = 0
     body: Body | None = None
 
@@ -101,45 +100,47 @@ class Round(NamedTuple):
 
 
 @node("RepeatStart", category="control/loop")
-def repeat_start(value: T, count: Annotated[int, Field(ge=0, le=1_000_000)] = 10) -> Round:
-    """The start of a loop. The nodes between it and the RepeatEnd that its `loop` goes to run `count` times.
+def repeat_start(value: T) -> Round:
+    """The start of a loop. The nodes between it and the RepeatEnd that its `loop` goes to run once per round.
 
     Args:
         value: what the first round begins with; later rounds begin with what the RepeatEnd got from the round before.
-        count: how many rounds, at most.
 
     Returns:
         loop: goes to the RepeatEnd.
         index: the number of the round, from 0.
         value: what the round begins with.
     """
-    return Round(Loop(count), 0, value)
+    return Round(Loop(), 0, value)
 
 
-def _is_last(loop: Loop, until: tuple[bool, ...] | None) -> bool:
-    return loop.index + 1 >= loop.count or (bool(until) and all(until or ()))
+def _is_last(loop: Loop, count: int, until: tuple[bool, ...] | None) -> bool:
+    return loop.index + 1 >= count or (bool(until) and all(until or ()))
 
 
-def _needed(loop: tuple[Loop, ...], until: tuple[bool, ...] | None) -> tuple[str, ...]:
-    if not loop or loop[0].count == 0:
+def _needed(loop: tuple[Loop, ...], count: int, until: tuple[bool, ...] | None) -> tuple[str, ...]:
+    if not loop or count == 0:
         return ()
-    return ("value",) if _is_last(loop[0], until) else ("until",)
+    return ("value",) if _is_last(loop[0], count, until) else ("until",)
 
 
 @node("RepeatEnd", category="control/loop", needs=_needed)
-def repeat_end(loop: Series[Loop], value: Lazy[Series[T]], until: Lazy[Series[bool]] = (False,)) -> Series[T] | Expand:
-    """The end of a loop: gives what the last round made.
+def repeat_end(
+    loop: Series[Loop], value: Lazy[Series[T]], count: Annotated[int, Field(ge=0, le=1_000_000)] = 10, until: Lazy[Series[bool]] = (False,)
+) -> Series[T] | Expand:
+    """The end of a loop: gives what the last round made. A longer loop goes on where a shorter one ended.
 
     Args:
         loop: from the RepeatStart.
         value: what the round made; the next one begins with it.
+        count: how many rounds, at most.
         until: ends the loop after a round in which it is true.
     """
     if not loop:
         return ()
-    if loop[0].count == 0:
+    if count == 0:
         return Rewrite(lambda scope: Expand(Graph(), (Link(scope.node.inputs["loop"].node, 2),)))
-    return value if _is_last(loop[0], until) else Rewrite(partial(_next_round, loop[0]))
+    return value if _is_last(loop[0], count, until) else Rewrite(partial(_next_round, loop[0]))
 
 
 def _next_round(loop: Loop, scope: Scope) -> Expand:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import secrets
@@ -112,7 +113,7 @@ class Executor:
         job = job or JobInfo()
         active = _Active(
             self, graph, tuple(targets), job, emit or _ignore, cancel, attempt, workflow, keep_values,
-            lambda outcome: loop.call_soon_threadsafe(_set, ended, outcome),
+            partial(_deliver, loop, ended),
         )  # fmt: skip
         active.start()
         try:
@@ -162,7 +163,7 @@ class _Active:
 
     def __init__(
         self, executor: Executor, graph: Graph, targets: tuple[str, ...], job: JobInfo, emit: Callable[[Event], None], cancel: CancelToken,
-        attempt: int, workflow: str, keep_values: bool, ended: Callable[[Outcome], Any],
+        attempt: int, workflow: str, keep_values: bool, ended: Callable[[Outcome], None],
     ) -> None:  # fmt: skip
         self._executor = executor
         self._graph = graph
@@ -333,6 +334,10 @@ def _ignore(event: Event) -> None:
     """A run that nobody watches."""
 
 
-def _set(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
-    if not future.done():
-        future.set_result(outcome)
+def _deliver(loop: asyncio.AbstractEventLoop, future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    def deliver() -> None:
+        if not future.done():
+            future.set_result(outcome)
+
+    with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits for the outcome
+        loop.call_soon_threadsafe(deliver)

@@ -99,8 +99,10 @@ class Run:
                 self._fail(step, step.error)
             elif not self._take_cached(step):
                 sources = [source.step for source in step.links.values()]
-                self._hold(step, sources)
+                if not step.held:
+                    self._hold(step, sources)
                 if step.kind.lazy:
+                    self._reserve(sources)
                     sources = [source.step for name, source in step.links.items() if step.wants(name, source)]
                 stack.extend(self._await(step, sources))
 
@@ -108,6 +110,16 @@ class Run:
         for source in sources:
             source.uses += 1
         step.held = sources
+
+    def _reserve(self, steps: Iterable[Step]) -> None:
+        """Steps that may be asked for later: what they would read is not dropped before."""
+        stack = list(steps)
+        while stack:
+            step = stack.pop()
+            if step.status is Status.IDLE and step.links and not step.held and not (step.kept and self._cache.where(step.digest)):
+                sources = [source.step for source in step.links.values()]
+                self._hold(step, sources)
+                stack.extend(sources)
 
     def _await(self, step: Step, sources: Iterable[Step]) -> list[Step]:
         """Let a step wait for others; returns those that nobody has demanded yet."""
@@ -318,6 +330,9 @@ class Run:
                 continue
             if step.status is Status.DONE:
                 self._drop(step)
+            elif step.status is Status.IDLE:
+                work.extend(step.held)
+                step.held = ()
             elif step.status in (Status.WAITING, Status.QUEUED) and not step.target:
                 self._queued -= step.status is Status.QUEUED
                 self._pending -= 1

@@ -301,3 +301,25 @@ async def leave_later() -> int:
 @node("GiveUp", category="test")
 def give_up() -> int:
     raise Cancelled("enough")
+
+
+@node("AtLeast", category="test")
+def at_least(value: int, limit: int) -> bool:
+    CALLS.append(("AtLeast", value))
+    return value >= limit
+
+
+@node("Never", category="test")
+def never(value: Any) -> bool:
+    return False
+
+
+@node("ExpandToFail", category="test")
+def expand_to_fail() -> int | Expand:
+    return Expand(Graph({"x": Node("x", "Fail", {})}), (Link("x", 0),))
+
+
+@node("Circle", category="test")
+def circle(ctx: Context, value: int) -> int | Expand:
+    """Expands to a node that reads this very node's output."""
+    return Expand(Graph({"x": Node("x", "Add", {"a": Link(ctx.node_id, 0)})}), (Link("x", 0),))
