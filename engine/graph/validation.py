@@ -73,6 +73,7 @@ class _Validator:
         self.limits = limits
         self.plans = Plans(catalogue, strict=strict, limits=limits)
         self.problems: list[Problem] = list(graph.problems)
+        self.ids = list(catalogue.ids())
         self.flagged = {(problem.node_id, problem.input) for problem in graph.problems}
         self.unlisted = 0
         self.hints: dict[tuple[str, str], str] = {}
@@ -118,7 +119,7 @@ class _Validator:
         if node.id in self.invalid:
             return
         class_type = node.submitted_type or node.type
-        hint = self.near(class_type, list(self.catalogue.ids())) or "Install the pack that declares it, or remove the node."
+        hint = self.near(class_type, self.ids) or "Install the pack that declares it, or remove the node."
         self.invalid.add(node.id)
         self.problem(
             "unknown_node", f"node {brief(node.id)}: no node {brief(class_type)} is installed.", hint, node.id, class_type=class_type
