@@ -17,6 +17,8 @@ EaselError
  +- Unstorable         a value that its codec cannot write to the store; it stays in memory only
  +- Forbidden          the request comes from an origin, host or holder that is not allowed
  +- InvalidSettings    a setting with a value that it cannot have
+ +- BadRequest         a request whose form is wrong, whatever it is about
+ +- Unauthorized       the request lacks the token that this server asks for
  +- MissingJob         a job that does not exist, or no longer
  +- DatabaseError      the job database cannot be used
 
@@ -152,3 +154,13 @@ class MissingJob(EaselError):
 
 class DatabaseError(EaselError):
     code = "database"
+
+
+class Unauthorized(EaselError):
+    code = "unauthorized"
+    http_status = 401
+
+
+class BadRequest(EaselError):
+    code = "bad_request"
+    http_status = 400

@@ -45,6 +45,11 @@ class Record(NamedTuple):
         return self._asdict()
 
 
+def records_path(state: Path) -> Path:
+    """Where the records of a data folder lie; `state` is its folder of that name."""
+    return state / "records.sqlite"
+
+
 class RecordStore:
     """path: the SQLite file; without one nothing is kept after the process ends."""
 

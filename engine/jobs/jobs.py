@@ -28,8 +28,8 @@ PARK_AFTER = 2
 class Listener(Protocol):
     """Called in the event loop; must be quick and not raise. `job` is the record as it was when the events happened."""
 
-    def on_events(self, job: Job, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
-        """Events in order. A `preview` event has its picture in `previews` at its `part`."""
+    def on_events(self, job: Job, result: Result, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
+        """Events in order; `result` is what they and those before came to. A `preview` event's picture is in `previews` at its `part`."""
 
     def on_queue(self, remaining: int) -> None:
         """The number of jobs that wait or run has changed."""
@@ -147,7 +147,9 @@ class Jobs:
         self._waiting = [entry for entry in self._waiting if entry[2] not in gone]
         heapq.heapify(self._waiting)
         for job in cancelled:
-            self._publish(job, [self._event(job, events.JobFinished, (job.attempt + 1) * ATTEMPT_SPAN, state=State.CANCELLED.value)])
+            self._publish(
+                job, Result(), [self._event(job, events.JobFinished, (job.attempt + 1) * ATTEMPT_SPAN, state=State.CANCELLED.value)]
+            )
             self._over(job)
         if cancelled:
             self._tell_queue()
@@ -206,6 +208,7 @@ class Jobs:
                     heapq.heappush(self._waiting, (*job.order, job.id))
                     continue
                 self._running = Running(job)
+                self._tell_queue()
                 header = {
                     "type": "run",
                     "job": {"id": job.id, "client_id": job.client_id, "attempt": job.attempt, "targets": list(job.targets)},
@@ -224,9 +227,9 @@ class Jobs:
         running.add(batch)
         last = batch[-1] if batch else None
         if last is None or last["type"] != "job_finished":
-            self._publish(running.job, batch, previews, encoded)
+            self._publish(running.job, running.result, batch, previews, encoded)
             return
-        self._publish(running.job, batch[:-1], previews)
+        self._publish(running.job, running.result, batch[:-1], previews)
         await self._finish(running, State(last["state"]), last)
 
     async def _finish(self, running: Running, state: State, last: dict[str, Any]) -> None:
@@ -235,9 +238,9 @@ class Jobs:
         job = await self.store.finish(running.job.id, state, reason, running.result, self.journal.unsaved(running.job.id))
         self.journal.saved(job.id)
         self._running = None
-        self._tell(lambda listener: listener.on_events(job, [last], ()))
-        self._over(job)
+        self._tell(lambda listener: listener.on_events(job, running.result, [last], ()))
         self._tell_queue()
+        self._over(job)
         self._wake()
 
     async def _on_death(self, reason: str) -> None:
@@ -255,12 +258,12 @@ class Jobs:
         log.error("Job %s: %s%s", job.id, reason, where)
         job = await self.store.interrupt(job.id, f"{reason}{where}", crashed=True, park_after=PARK_AFTER)
         changes = {"state": job.state.value, "reason": job.reason}
-        self._publish(job, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
+        self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
         if job.state is State.QUEUED:
             heapq.heappush(self._waiting, (*job.order, job.id))
-        else:
-            self._over(job)
         self._tell_queue()
+        if job.state is State.PARKED:
+            self._over(job)
 
     async def _cancel_running(self, running: Running) -> None:
         if running.cancelled:
@@ -289,10 +292,12 @@ class Jobs:
     def _event(self, job: Job, kind: type[events.Event], sequence: int, **values: Any) -> dict[str, Any]:
         return kind(job_id=job.id, sequence=sequence, time=time.time(), **values).to_json()
 
-    def _publish(self, job: Job, batch: list[dict[str, Any]], previews: Sequence[bytes] = (), encoded: bytes | None = None) -> None:
+    def _publish(
+        self, job: Job, result: Result, batch: list[dict[str, Any]], previews: Sequence[bytes] = (), encoded: bytes | None = None
+    ) -> None:
         if batch:
             self.journal.add(job, batch, encoded)
-            self._tell(lambda listener: listener.on_events(job, batch, previews))
+            self._tell(lambda listener: listener.on_events(job, result, batch, previews))
 
     def _over(self, job: Job) -> None:
         self._tell(lambda listener: listener.on_over(job))

@@ -14,11 +14,9 @@ from engine.graph.catalogue import Catalogue, NodeInfo
 from engine.graph.disk_tier import DiskTier
 from engine.graph.executor import Executor
 from engine.graph.folders import Folders
-from engine.graph.records import RecordStore
+from engine.graph.records import RecordStore, records_path
 from engine.graph.registry import Registry
 from engine.settings import Settings
-
-RECORDS = "records.db"
 
 
 class Runtime:
@@ -89,7 +87,7 @@ class Runtime:
         return Cache(
             self.settings.memory_cache,
             disk,
-            RecordStore(self.folders.state / RECORDS),
+            RecordStore(records_path(self.folders.state)),
             store_intermediates=self.settings.keep_intermediates,
         )
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from engine.graph.wire import dump_json
-from engine.jobs.records import Job
+from engine.jobs.records import Job, Result
 
 STATE_SECONDS = 0.1
 """`progress_state` goes at most this often per job; it carries nodes that run and nodes that just ended."""
@@ -96,21 +96,23 @@ def _failure(failures: Sequence[dict[str, Any]], executed: Sequence[str], last: 
 class RunMessages:
     """Turns the events of one job into messages. `pending` says that a `progress_state` waits for its time; `tick` gives it."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, result: Result) -> None:
         self.job = job
+        self._result = result
         self._targets = frozenset(job.targets)
         self._running: dict[str, dict[str, Any]] = {}
         self._ended: dict[str, dict[str, Any]] = {}
         self._told_at = 0.0
-        self._executed: list[str] = []
-        self._failures: list[dict[str, Any]] = []
-        self._last: str | None = None
         self.pending = False
 
     @property
     def at_work(self) -> str | None:
         """The node that a client which connects now should highlight."""
         return next(reversed(self._running.values()))["display_node_id"] if self._running else None
+
+    def at_work_message(self) -> bytes:
+        """What such a client is told; as in ComfyUI it does not say of which job."""
+        return message("executing", {"node": self.at_work})
 
     def translate(self, batch: Sequence[dict[str, Any]], previews: Sequence[bytes]) -> list[Message]:
         found: list[Message] = []
@@ -131,7 +133,7 @@ class RunMessages:
         return [Message(message("progress_state", {"prompt_id": self.job.id, "nodes": nodes}), public=True)]
 
     def _on_job_started(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
-        self._running, self._ended, self._executed, self._failures, self._last = {}, {}, [], [], None
+        self._running, self._ended = {}, {}
         found.append(Message(message(*execution_start(self.job.id, event["time"]))))
 
     def _on_nodes_cached(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
@@ -139,7 +141,6 @@ class RunMessages:
 
     def _on_node_started(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
         node, shown = event["node_id"], event["display_id"] or event["node_id"]
-        self._last = node
         self._running[node] = self._state(event, 0, 1, "running")
         self.pending = True
         found.append(Message(message("executing", {"node": node, "display_node": shown, "prompt_id": self.job.id})))
@@ -159,14 +160,12 @@ class RunMessages:
 
     def _on_node_finished(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
         node, ui = event["node_id"], event["ui"]
-        self._executed.append(node)
         if ui is not None or (event["cached"] and node in self._targets):
             data = {"node": node, "display_node": event["display_id"] or node, "output": ui, "prompt_id": self.job.id}
             found.append(Message(message("executed", data)))
         self._end(event)
 
     def _on_node_failed(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
-        self._failures.append(event)
         self._end(event)
 
     def _on_node_blocked(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
@@ -177,7 +176,7 @@ class RunMessages:
             "prompt_id": self.job.id,
             "node_id": event["display_id"] or event["node_id"],
             "node_type": None,
-            "executed": list(self._executed),
+            "executed": list(self._result.executed),
             "exception_message": f"Execution Blocked: {event['message']}",
             "exception_type": "ExecutionBlocked",
             "traceback": [],
@@ -201,8 +200,9 @@ class RunMessages:
         self._tell_end(event["state"], event, (event["error"] or {}).get("message", ""), found)
 
     def _tell_end(self, state: str, event: dict[str, Any], reason: str, found: list[Message]) -> None:
+        result, when = self._result, event["time"]
         kind, data = execution_end(
-            self.job.id, state, event["time"], failures=self._failures, executed=self._executed, last=self._last, reason=reason
+            self.job.id, state, when, failures=result.failures, executed=result.executed, last=result.last, reason=reason
         )
         found.append(Message(message(kind, data), public=kind == "execution_interrupted"))
 

@@ -1,0 +1,152 @@
+"""The HTTP application: what it is made of, and how it starts and stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from engine.errors import InvalidSettings
+from engine.graph.folders import Folders
+from engine.graph.limits import Limits
+from engine.graph.records import RecordStore, records_path
+from engine.jobs.catalogue import CatalogueCache
+from engine.jobs.jobs import Jobs
+from engine.jobs.lock import DataLock
+from engine.jobs.store import JobStore
+from engine.jobs.supervisor import Supervisor
+from engine.jobs.worker_process import COMMAND
+from engine.server import access, pages
+from engine.server.comfy import files, nodes, prompt, queue, socket, system, userdata
+from engine.server.responses import add_headers, errors_to_json
+from engine.server.sockets import Hub
+from engine.server.state import SERVER, Server
+from engine.server.v1 import files as v1_files
+from engine.server.v1 import jobs as v1_jobs
+from engine.server.v1 import nodes as v1_nodes
+from engine.server.v1 import openapi
+from engine.settings import ROOT, Settings
+
+log = logging.getLogger("easel.server")
+
+COMFY_ROUTES = (prompt.routes, queue.routes, files.routes, nodes.routes, system.routes, userdata.routes, socket.routes)
+V1_TABLES = (v1_jobs.table, v1_nodes.table, v1_files.table)
+SHUTDOWN_SECONDS = 2.0
+
+
+def create_app(settings: Settings, *, worker: Sequence[str] = COMMAND) -> web.Application:
+    """The application; its parts come to life when it starts. Raises InvalidSettings for settings that are not safe to serve with."""
+    access.check_settings(settings)
+    app = web.Application(
+        middlewares=[errors_to_json, access.guard(settings)],
+        client_max_size=int(settings.max_body),
+        handler_args={"max_line_size": 32_768},
+    )
+    app.on_response_prepare.append(add_headers)
+    for routes in COMFY_ROUTES:
+        for route in routes:
+            if isinstance(route, web.RouteDef):
+                for path in (route.path, f"/api{route.path}"):
+                    app.router.add_route(route.method, path, route.handler, **route.kwargs)
+    described = [route for table in V1_TABLES for route in table.routes]
+    for described_route in described:
+        app.router.add_route(described_route.method, described_route.path, described_route.handler)
+    openapi.add_to(app.router, described)
+    pages.add_to(app.router)
+    app.cleanup_ctx.append(_running(settings, worker))
+    return app
+
+
+def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        folders = Folders.of(settings)
+        folders.create()
+        lock = DataLock(folders.state)
+        try:
+            sources = (ROOT / "engine", ROOT / "nodes", *folders.custom_nodes)
+            catalogue = CatalogueCache(folders.state / "catalogue.json", folders, sources, settings.packages)
+            catalogue.load()
+            supervisor = Supervisor(settings.for_worker(), on_catalogue=catalogue.receive, silence=settings.worker_silence, command=worker)
+            store = JobStore(folders.state / "jobs.db", max_history=settings.max_history)
+            jobs = Jobs(store, supervisor, cancel_grace=settings.cancel_grace)
+            hub = Hub(jobs)
+            jobs.listeners.append(hub)
+            app[socket.HUB] = hub
+            app[LOCK] = lock
+            app[SERVER] = Server(settings, folders, _limits(settings), catalogue, jobs, supervisor, _records(folders))
+            await jobs.start()
+            try:
+                yield
+            finally:
+                await hub.close()
+                await jobs.stop()
+        finally:
+            lock.close()
+
+    return run  # type: ignore[return-value]
+
+
+LOCK = web.AppKey("lock", DataLock)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(body_bytes=int(settings.max_body), nodes=settings.max_nodes, depth=settings.max_depth, text_chars=settings.max_text)
+
+
+def _records(folders: Folders) -> Callable[[str], list[dict[str, Any]]]:
+    """Reads what the worker wrote about a job's nodes."""
+    opened: list[RecordStore] = []
+
+    def read(job_id: str) -> list[dict[str, Any]]:
+        if not opened:
+            opened.append(RecordStore(records_path(folders.state)))
+        return [record.to_json() for record in opened[0].of_job(job_id)]
+
+    return read
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; prints the address when it listens."""
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    app = create_app(settings)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise InvalidSettings(
+                f"The address {settings.host}:{settings.port} cannot be used: {error.strerror}", hint="Give another --host or --port."
+            ) from error
+        url = _url(settings.host, runner.addresses[0][1])
+        app[LOCK].publish(url)
+        print(f"Easel is at {url}", flush=True)
+        await _until_stopped()
+    finally:
+        await runner.cleanup()
+
+
+def _url(host: str, port: int) -> str:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
+    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+
+
+async def _until_stopped() -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stopped.set)
+        except NotImplementedError:  # Windows: Ctrl+C raises KeyboardInterrupt instead
+            continue
+    await stopped.wait()

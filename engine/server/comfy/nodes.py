@@ -1,0 +1,105 @@
+"""`/object_info`, `/embeddings` and the model folders."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from engine.comfy.protocol.object_info import object_info, one_object_info
+from engine.errors import EaselError
+from engine.graph.catalogue import Catalogue
+from engine.graph.wire import dump_json
+from engine.server.responses import json_response
+from engine.server.state import server_of
+
+routes = web.RouteTableDef()
+
+LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors format itself."""
+NOT_MODELS = frozenset({"configs", "custom_nodes", "input", "output", "temp", "datasets", "workflows"})
+
+_last: tuple[Catalogue, bytes] | None = None
+
+
+@routes.get("/object_info")
+async def all_nodes(request: web.Request) -> web.Response:
+    """Every class; the text is made again only when the nodes or the files have changed."""
+    global _last
+    catalogue = await server_of(request).catalogue.current()
+    if _last is None or _last[0] is not catalogue:
+        _last = catalogue, dump_json(object_info(catalogue))
+    return web.Response(body=_last[1], content_type="application/json", charset="utf-8")
+
+
+@routes.get("/object_info/{class_type}")
+async def one_node(request: web.Request) -> web.Response:
+    catalogue = await server_of(request).catalogue.current()
+    return json_response(one_object_info(catalogue, request.match_info["class_type"]))
+
+
+@routes.get("/embeddings")
+async def embeddings(request: web.Request) -> web.Response:
+    return json_response([name.rpartition(".")[0] for name in server_of(request).folders.list("embeddings")])
+
+
+@routes.get("/models")
+async def model_folders(request: web.Request) -> web.Response:
+    return json_response([key for key in _keys(request) if key not in NOT_MODELS or key == "configs"])
+
+
+@routes.get("/models/{folder}")
+async def models(request: web.Request) -> web.Response:
+    folders, key = server_of(request).folders, request.match_info["folder"]
+    if key not in _keys(request) or key in NOT_MODELS - {"configs"}:
+        return web.Response(status=404)
+    return json_response(list(folders.list(key)))
+
+
+@routes.get("/experiment/models")
+async def model_folder_paths(request: web.Request) -> web.Response:
+    """Without their paths: where things lie on this machine is nobody's business."""
+    return json_response([{"name": key, "folders": []} for key in _keys(request) if key not in NOT_MODELS])
+
+
+@routes.get("/experiment/models/{folder}")
+async def model_files(request: web.Request) -> web.Response:
+    folders, key = server_of(request).folders, request.match_info["folder"]
+    if key not in _keys(request) or key in NOT_MODELS:
+        return web.Response(status=404)
+    found: list[dict[str, Any]] = []
+    for name in folders.list(key):
+        try:
+            status = folders.resolve(key, name).stat()
+        except (OSError, EaselError):
+            continue  # gone since it was listed
+        found.append({"name": name, "pathIndex": 0, "modified": status.st_mtime, "created": status.st_ctime, "size": status.st_size})
+    return json_response(found)
+
+
+@routes.get("/view_metadata/{folder}")
+async def model_metadata(request: web.Request) -> web.Response:
+    """The `__metadata__` of a safetensors file; every failure is an empty 404."""
+    name = request.query.get("filename", "")
+    try:
+        path = server_of(request).folders.resolve(request.match_info["folder"], name)
+        metadata = await asyncio.to_thread(_metadata, path) if name.endswith((".safetensors", ".sft")) else None
+    except (OSError, EaselError, ValueError):
+        metadata = None
+    return json_response(metadata) if metadata is not None else web.Response(status=404)
+
+
+def _keys(request: web.Request) -> tuple[str, ...]:
+    return server_of(request).folders.keys()
+
+
+def _metadata(path: Path) -> dict[str, Any] | None:
+    """Of the header of a safetensors file: eight bytes with its length (little-endian), then JSON."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size)) if size <= LARGEST_HEADER else None
+    found = header.get("__metadata__") if isinstance(header, dict) else None
+    return found if isinstance(found, dict) else None

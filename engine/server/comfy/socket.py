@@ -1,0 +1,58 @@
+"""`/ws`: the connection of one ComfyUI client."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from engine.comfy.protocol.messages import Message, message
+from engine.errors import BadRequest
+from engine.server.comfy.system import features
+from engine.server.sockets import Client, Hub
+from engine.server.state import server_of
+
+routes = web.RouteTableDef()
+HUB = web.AppKey("hub", Hub)
+
+LARGEST_MESSAGE = 4 * 2**20
+LONGEST_ID = 200
+
+
+@routes.get("/ws")
+async def connect(request: web.Request) -> web.WebSocketResponse:
+    """Tells everything about the jobs of `clientId`; the client's first message may say what it understands."""
+    sid = request.query.get("clientId") or uuid.uuid4().hex
+    if len(sid) > LONGEST_ID:
+        raise BadRequest("clientId is longer than 200 characters")
+    socket = web.WebSocketResponse(compress=False, max_msg_size=LARGEST_MESSAGE)
+    await socket.prepare(request)
+    transport = request.transport
+    if transport is None:
+        return socket
+    hub = request.config_dict[HUB]
+    client = Client(sid, socket, transport)
+    hub.add(client)
+    try:
+        first = True
+        async for received in socket:
+            if received.type is WSMsgType.TEXT and first:
+                first = False
+                if _negotiates(client, received.data):
+                    client.send([Message(message("feature_flags", features(server_of(request).settings)))])
+    finally:
+        hub.remove(client)
+    return socket
+
+
+def _negotiates(client: Client, text: str) -> bool:
+    try:
+        data: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(data, dict) or data.get("type") != "feature_flags" or not isinstance(data.get("data"), dict):
+        return False
+    client.rich = data["data"].get("supports_preview_metadata") is True
+    return True

@@ -1,0 +1,109 @@
+"""Files that go out and come in, for both faces: media types, headers, uploads that never overwrite by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import os
+import secrets
+import shutil
+from pathlib import Path
+from urllib.parse import quote
+
+from aiohttp import BodyPartReader, StreamReader, web
+
+from engine.errors import Conflict, QuotaExceeded
+from engine.server.responses import SANDBOX
+
+SHOWN_TYPES = frozenset(
+    {"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif", "video/mp4", "video/webm"}
+    | {"audio/flac", "audio/x-flac", "audio/mpeg", "audio/ogg", "audio/wav", "audio/x-wav", "text/plain", "application/json"}
+)
+"""What a browser may show; anything else (SVG and HTML above all) is downloaded."""
+
+CHUNK = 1 << 20
+
+
+def file_response(path: Path) -> web.FileResponse:
+    """With ranges and ETag. The type comes from the name; the content can do nothing in a browser."""
+    guessed = mimetypes.guess_type(path.name)[0]
+    shown = guessed in SHOWN_TYPES
+    response = web.FileResponse(path, headers={"Content-Security-Policy": SANDBOX, "Cache-Control": "no-cache"})
+    response.content_type = guessed if guessed is not None and shown else "application/octet-stream"
+    response.headers["Content-Disposition"] = disposition(path.name, inline=shown)
+    return response
+
+
+def disposition(name: str, *, inline: bool) -> str:
+    plain = "".join(character if character.isascii() and character.isprintable() and character not in '"\\' else "_" for character in name)
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'{"inline; " if inline else "attachment; "}filename="{plain}"{extended}'
+
+
+class Incoming:
+    """A body on its way to a file: written beside its place under a name of its own, moved there when it is whole."""
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / f".upload-{secrets.token_hex(8)}"
+        self._file = self._path.open("xb")
+        self._hash = hashlib.sha256()
+        self._limit = limit
+        self._size = 0
+
+    async def read(self, source: BodyPartReader | StreamReader) -> None:
+        """Raises QuotaExceeded when the body is longer than the limit."""
+        while chunk := await (source.read_chunk(CHUNK) if isinstance(source, BodyPartReader) else source.read(CHUNK)):
+            self.write(chunk)
+
+    def write(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise QuotaExceeded(f"The file is larger than {self._limit} bytes", details={"limit": self._limit})
+        self._hash.update(chunk)
+        self._file.write(chunk)
+
+    def content(self) -> bytes:
+        self._file.flush()
+        return self._path.read_bytes()
+
+    def place(self, path: Path, *, overwrite: bool) -> Path:
+        """Move it to `path`. Where another file is, it stays: `name (1).ext` is taken, or the present one if it has the same content."""
+        self._file.close()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            shutil.move(self._path, path)
+            return path
+        digest = self._hash.digest()
+        for number in range(10_000):
+            target = path if number == 0 else path.with_name(f"{path.stem} ({number}){path.suffix}")
+            if _put_new(self._path, target) or _same(target, self._size, digest):
+                return target
+        raise Conflict(f"There are too many files named like {path.name}")
+
+    def discard(self) -> None:
+        """Remove what is left of it; harmless after `place`."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _put_new(source: Path, target: Path) -> bool:
+    """Give `source` the name `target`; False when that is taken."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError:  # another file system, or one without hard links
+        try:
+            with source.open("rb") as data, target.open("xb") as copy:
+                shutil.copyfileobj(data, copy)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _same(path: Path, size: int, digest: bytes) -> bool:
+    if not path.is_file() or path.stat().st_size != size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest() == digest

@@ -1,0 +1,98 @@
+"""Answers: JSON, errors in the form of each face, and the headers that every answer carries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from engine.errors import BadRequest, EaselError
+from engine.graph.limits import Limits
+from engine.graph.strict_json import read_json
+from engine.graph.wire import dump_json
+from engine.server.state import server_of
+
+log = logging.getLogger("easel.server")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
+    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+}
+SANDBOX = "default-src 'none'; sandbox"
+"""The policy of files that came from outside: shown, they may do nothing."""
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def json_response(data: Any, status: int = 200) -> web.Response:
+    return web.Response(body=dump_json(data), status=status, content_type="application/json", charset="utf-8")
+
+
+def nothing() -> web.Response:
+    """How ComfyUI's control routes answer."""
+    return web.Response()
+
+
+async def read_object(request: web.Request, limits: Limits | None = None) -> dict[str, Any]:
+    """The body as a JSON object, whatever its content type says. Raises InvalidWorkflow or QuotaExceeded."""
+    body = await request.read()
+    value = read_json(body, limits or server_of(request).limits)
+    if not isinstance(value, dict):
+        raise BadRequest(f"The body is a JSON {type(value).__name__}, not an object", hint='Send {"...": ...}.')
+    return value
+
+
+@web.middleware
+async def errors_to_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Typed errors become JSON with their status; anything else is logged and told without its details."""
+    try:
+        return await handler(request)
+    except EaselError as error:
+        if error.http_status >= 500:
+            log.error("%s %s: %s", request.method, request.path, error)
+        return error_response(error)
+    except web.HTTPRequestEntityTooLarge as error:
+        most = server_of(request).settings.max_body
+        text = f"The body is larger than {most} bytes"
+        return json_response({"error": {"code": "quota_exceeded", "message": text, "hint": "Send less, or raise max_body."}}, error.status)
+    except web.HTTPException as error:
+        if error.status < 400 or error.content_type == "application/json":
+            raise
+        return json_response({"error": {"code": "http", "message": f"{error.status}: {error.reason}", "hint": ""}}, error.status)
+    except (ConnectionResetError, TimeoutError):
+        raise
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        text = "The server met an error of its own; its log has the details"
+        return json_response({"error": {"code": "internal", "message": text, "hint": ""}}, 500)
+
+
+def error_response(error: EaselError) -> web.Response:
+    response = json_response({"error": error.to_json()}, error.http_status)
+    if error.http_status == 503:
+        response.headers["Retry-After"] = "2"
+    if error.http_status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def query_int(request: web.Request, name: str, default: int | None = None) -> int | None:
+    text = request.query.get(name)
+    if text is None or text == "":
+        return default
+    try:
+        return int(text)
+    except ValueError as error:
+        raise BadRequest(f"{name} is {text[:40]!r}, not a whole number") from error

@@ -1,0 +1,35 @@
+"""What every route works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from engine.graph.folders import Folders
+from engine.graph.limits import Limits
+from engine.jobs.catalogue import CatalogueCache
+from engine.jobs.jobs import Jobs
+from engine.jobs.supervisor import Supervisor
+from engine.settings import Settings
+
+
+@dataclass(frozen=True)
+class Server:
+    settings: Settings
+    folders: Folders
+    limits: Limits
+    catalogue: CatalogueCache
+    jobs: Jobs
+    supervisor: Supervisor
+    records: Callable[[str], list[dict[str, Any]]]
+    """Why each node of a job ran or did not; reads from disk."""
+
+
+SERVER = web.AppKey("server", Server)
+
+
+def server_of(request: web.Request) -> Server:
+    return request.config_dict[SERVER]
