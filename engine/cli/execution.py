@@ -23,17 +23,13 @@ from engine.graph.workflow_reader import parse_document
 from engine.settings import Settings
 
 
-def limits_of(settings: Settings) -> Limits:
-    return Limits(body_bytes=settings.max_body, nodes=settings.max_nodes, depth=settings.max_depth, text_chars=settings.max_text)
-
-
 def run_workflow(settings: Settings, path: Path, assignments: list[str], out: Path | None) -> bool:
     """Run the workflow of a file and print the paths of what it wrote. True when every node that should run did."""
     from engine.jobs.lock import DataLock
 
-    workflow = _read(path, limits_of(settings))
+    workflow = _read(path, Limits.of(settings))
     assign(workflow, assignments)
-    lock = DataLock(settings.data / "state")
+    lock = DataLock(settings.data)
     with closing(lock):
         return _run_here(settings, workflow, out)
 
@@ -58,7 +54,7 @@ def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
 
     with closing(build(settings, output=out)) as runtime:
         catalogue = runtime.catalogue()
-        limits = limits_of(settings)
+        limits = Limits.of(settings)
         graph = workflow.flatten(catalogue, limits)
         validated = validate(graph, catalogue, strict=workflow.source != "api", limits=limits)
         validated.raise_for_problems()

@@ -16,6 +16,7 @@ from engine.errors import Busy
 from engine.graph.catalogue import Catalogue
 from engine.graph.folders import Folders
 from engine.graph.registry import ENTRY_POINT_GROUP
+from engine.settings import ROOT, Settings
 
 
 class CatalogueCache:
@@ -30,6 +31,11 @@ class CatalogueCache:
         self._arrived = asyncio.Event()
         self._listed: Catalogue | None = None
         self._folder_keys: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, settings: Settings, folders: Folders) -> CatalogueCache:
+        """The one of a data folder."""
+        return cls(folders.state / "catalogue.json", folders, (ROOT / "engine", ROOT / "nodes", *folders.custom_nodes), settings.packages)
 
     def load(self) -> None:
         """Take the kept catalogue if it was made from the sources as they are now."""

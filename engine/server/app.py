@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from engine import address
 from engine.errors import InvalidSettings
 from engine.graph.folders import Folders
 from engine.graph.limits import Limits
@@ -30,7 +31,7 @@ from engine.server.v1 import files as v1_files
 from engine.server.v1 import jobs as v1_jobs
 from engine.server.v1 import nodes as v1_nodes
 from engine.server.v1 import openapi
-from engine.settings import ROOT, Settings
+from engine.settings import Settings
 
 log = logging.getLogger("easel.server")
 
@@ -66,10 +67,9 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
     async def run(app: web.Application) -> AsyncIterator[None]:
         folders = Folders.of(settings)
         folders.create()
-        lock = DataLock(folders.state)
+        lock = DataLock(folders.data)
         try:
-            sources = (ROOT / "engine", ROOT / "nodes", *folders.custom_nodes)
-            catalogue = CatalogueCache(folders.state / "catalogue.json", folders, sources, settings.packages)
+            catalogue = CatalogueCache.of(settings, folders)
             catalogue.load()
             supervisor = Supervisor(settings.for_worker(), on_catalogue=catalogue.receive, silence=settings.worker_silence, command=worker)
             store = JobStore(folders.state / "jobs.db", max_history=settings.max_history)
@@ -77,8 +77,7 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
             hub = Hub(jobs)
             jobs.listeners.append(hub)
             app[socket.HUB] = hub
-            app[LOCK] = lock
-            app[SERVER] = Server(settings, folders, _limits(settings), catalogue, jobs, supervisor, _records(folders))
+            app[SERVER] = Server(settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders))
             await jobs.start()
             try:
                 yield
@@ -89,13 +88,6 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
             lock.close()
 
     return run  # type: ignore[return-value]
-
-
-LOCK = web.AppKey("lock", DataLock)
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(body_bytes=int(settings.max_body), nodes=settings.max_nodes, depth=settings.max_depth, text_chars=settings.max_text)
 
 
 def _records(folders: Folders) -> Callable[[str], list[dict[str, Any]]]:
@@ -129,9 +121,12 @@ async def _serve(settings: Settings) -> None:
                 f"The address {settings.host}:{settings.port} cannot be used: {error.strerror}", hint="Give another --host or --port."
             ) from error
         url = _url(settings.host, runner.addresses[0][1])
-        app[LOCK].publish(url)
-        print(f"Easel is at {url}", flush=True)
-        await _until_stopped()
+        address.publish(settings.data, url)
+        try:
+            print(f"Easel is at {url}", flush=True)
+            await _until_stopped()
+        finally:
+            address.withdraw(settings.data)
     finally:
         await runner.cleanup()
 
