@@ -15,6 +15,7 @@ from engine.graph.file_digests import FileDigests
 from engine.graph.file_listing import FileListing
 from engine.graph.literals import brief, nearest
 from engine.graph.model_folders import (
+    FILE_ROOTS,
     KIND_SUFFIXES,
     MODEL_FOLDERS,
     OLD_KEYS,
@@ -25,7 +26,6 @@ from engine.graph.model_folders import (
     standard_folders,
 )
 from engine.graph.paths import inside
-from engine.graph.plans import FILE_ROOTS
 from engine.graph.saving import expand_prefix, save_new
 
 LAYOUT = ("models", "input", "output", "temp", "datasets", "workflows", "custom_nodes", "user", "state")

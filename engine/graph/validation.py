@@ -13,10 +13,10 @@ from typing import Any
 
 from engine.errors import InvalidWorkflow, Problem
 from engine.graph.catalogue import ANY, Catalogue
+from engine.graph.checks import Checks, ClassChecks, InputCheck
 from engine.graph.graph import BadLink, Graph, Link, Node
 from engine.graph.limits import DEFAULT_LIMITS, Limits
 from engine.graph.literals import Rejected, brief, nearest, type_of_literal
-from engine.graph.plans import ClassPlan, InputPlan, Plans
 from engine.graph.ports import matches
 from engine.graph.walk import Walk, walk
 
@@ -59,10 +59,10 @@ class _Checked:
     """What is known of one node while it is checked. `received`: for inputs of a type variable, where which type came in."""
 
     node: Node
-    plan: ClassPlan
+    checks: ClassChecks
     inputs: dict[str, Any] = field(default_factory=dict)
     sound: bool = True
-    received: list[tuple[InputPlan, str, str]] = field(default_factory=list)
+    received: list[tuple[InputCheck, str, str]] = field(default_factory=list)
 
 
 class _Validator:
@@ -71,7 +71,7 @@ class _Validator:
         self.catalogue = catalogue
         self.strict = strict
         self.limits = limits
-        self.plans = Plans(catalogue, strict=strict, limits=limits)
+        self.checks = Checks(catalogue, strict=strict, limits=limits)
         self.problems: list[Problem] = list(graph.problems)
         self.ids = list(catalogue.ids())
         self.flagged = {(problem.node_id, problem.input) for problem in graph.problems}
@@ -99,12 +99,12 @@ class _Validator:
         chosen = None if targets is None else set(targets)
         wanted, unknown = [], False
         for id, node in self.nodes.items():
-            plan = self.plans.get(node.submitted_type or node.type)
-            if plan is None:
+            checks = self.checks.get(node.submitted_type or node.type)
+            if checks is None:
                 if chosen is None or not self.strict:  # it could have been an output node
                     self.report_unknown(node)
                     unknown = True
-            elif (chosen is None or id in chosen) and (plan.info.output_node or (self.strict and chosen is not None)):
+            elif (chosen is None or id in chosen) and (checks.info.output_node or (self.strict and chosen is not None)):
                 wanted.append(id)
         if self.strict and chosen is not None:
             for id in targets or ():
@@ -134,27 +134,27 @@ class _Validator:
 
     def check(self, node: Node) -> Node:
         """A copy of the node with cast values; what is wrong with it is reported."""
-        plan = self.plans.get(node.submitted_type or node.type)
-        if plan is None:
+        checks = self.checks.get(node.submitted_type or node.type)
+        if checks is None:
             self.report_unknown(node)
             return node
-        state = _Checked(node, plan)
+        state = _Checked(node, checks)
         present, count = node.inputs, 0
-        for item in plan.inputs:
+        for item in checks.inputs:
             value = present.get(item.name, _MISSING)
             if value is _MISSING:
                 self.absent(state, item)
             else:
                 count += 1
                 self.value(state, item, item.name, value)
-        undeclared = self.others(state) if count < len(present) or plan.variadic else None
-        if plan.generic:
+        undeclared = self.others(state) if count < len(present) or checks.variadic else None
+        if checks.generic:
             self.types[node.id] = self.bind(state)
         if not state.sound:
             self.invalid.add(node.id)
         return Node(node.id, node.type, state.inputs, node.submitted_type, node.meta, node.parent, node.display, undeclared)
 
-    def absent(self, state: _Checked, item: InputPlan) -> None:
+    def absent(self, state: _Checked, item: InputCheck) -> None:
         if item.fills:
             if item.info.folder is not None:
                 self.literal(state, item, item.name, item.default)
@@ -167,7 +167,7 @@ class _Validator:
             hint = example or f"Link it to an output of type {item.type}."
             self.fault(state, "required_input_missing", item.shown, "Required input is missing.", hint)
 
-    def value(self, state: _Checked, item: InputPlan, name: str, value: Any) -> None:
+    def value(self, state: _Checked, item: InputCheck, name: str, value: Any) -> None:
         if type(value) is Link:
             self.link(state, item, name, value)
         elif type(value) is BadLink:
@@ -177,17 +177,17 @@ class _Validator:
         else:
             self.literal(state, item, name, value)
 
-    def literal(self, state: _Checked, item: InputPlan, name: str, value: Any) -> None:
+    def literal(self, state: _Checked, item: InputCheck, name: str, value: Any) -> None:
         try:
             state.inputs[name] = item.cast(value)
         except Rejected as error:
             shown = item.shown if name == item.name else name
             self.fault(state, error.code, shown, f"{error.message}.", error.hint, **error.details)
             return
-        if state.plan.generic and item.type.startswith("$"):
+        if state.checks.generic and item.type.startswith("$"):
             state.received.append((item, type_of_literal(value), name))
 
-    def link(self, state: _Checked, item: InputPlan, name: str, link: Link) -> None:
+    def link(self, state: _Checked, item: InputCheck, name: str, link: Link) -> None:
         state.inputs[name] = link
         source = self.nodes.get(link.node)
         if source is None:
@@ -195,13 +195,13 @@ class _Validator:
             return
         if link.node in self.invalid:
             state.sound = False
-        plan = self.plans.get(source.submitted_type or source.type)
-        if plan is None:
+        checks = self.checks.get(source.submitted_type or source.type)
+        if checks is None:
             return
-        types = (self.types.get(link.node) or _any(plan)) if plan.generic else plan.outputs
+        types = (self.types.get(link.node) or _any(checks)) if checks.generic else checks.outputs
         if link.slot >= len(types):
-            names = ", ".join(f"{slot} {output.name}" for slot, output in enumerate(plan.info.outputs)) or "no outputs"
-            message = f"node {brief(link.node)} ({plan.class_type}) has no output {brief(link.slot)}."
+            names = ", ".join(f"{slot} {output.name}" for slot, output in enumerate(checks.info.outputs)) or "no outputs"
+            message = f"node {brief(link.node)} ({checks.class_type}) has no output {brief(link.slot)}."
             self.fault(state, "bad_linked_input", item.shown, message, f"It has {names}.", received_value=list(link))
             return
         received = types[link.slot]
@@ -218,8 +218,8 @@ class _Validator:
             details["linked_node"] = list(link)
             origin = f" from node {brief(link.node)}"
             source = self.nodes[link.node]
-            plan = self.plans.get(source.submitted_type or source.type)
-            fitting = [slot for slot, type_name in enumerate(plan.outputs) if matches(type_name, wanted)] if plan is not None else []
+            checks = self.checks.get(source.submitted_type or source.type)
+            fitting = [slot for slot, type_name in enumerate(checks.outputs) if matches(type_name, wanted)] if checks is not None else []
             if fitting:
                 hint = f"Its output {fitting[0]} is {wanted}."
         self.fault(state, "return_type_mismatch", shown, f"takes {wanted} and gets {received}{origin}.", hint, **details)
@@ -238,13 +238,13 @@ class _Validator:
 
     def others(self, state: _Checked) -> dict[str, Any] | None:
         """Sockets of variadic inputs, and inputs that the class does not declare."""
-        declared = {item.name for item in state.plan.inputs}
+        declared = {item.name for item in state.checks.inputs}
         undeclared: dict[str, Any] = {}
         filled: set[str] = set()
         for name, value in state.node.inputs.items():
             if name in declared:
                 continue
-            item = state.plan.socket(name)
+            item = state.checks.socket(name)
             if item is not None:
                 filled.add(item.name)
                 self.value(state, item, name, value)
@@ -253,10 +253,10 @@ class _Validator:
             if type(value) is Link and value.node not in self.nodes:
                 self.dangling(state, name, value)
             elif self.strict:
-                known = [item.shown for item in state.plan.inputs]
+                known = [item.shown for item in state.checks.inputs]
                 hint = self.near(name, known) or f"It has {', '.join(known) or 'no inputs'}."
-                self.fault(state, "unknown_input", name, f"{state.plan.class_type} has no such input.", hint)
-        for item, _ in state.plan.variadic:
+                self.fault(state, "unknown_input", name, f"{state.checks.class_type} has no such input.", hint)
+        for item, _ in state.checks.variadic:
             if item.required and item.name not in filled:
                 self.fault(state, "required_input_missing", item.shown, "Required input is missing.", f"Link at least {item.name}0.")
         return undeclared or None
@@ -271,11 +271,11 @@ class _Validator:
             elif not matches(received, before):
                 value = state.inputs[name]
                 self.mismatch(state, item.shown if name == item.name else name, before, received, value if type(value) is Link else None)
-        return tuple(bound.get(output, ANY) if output.startswith("$") else output for output in state.plan.outputs)
+        return tuple(bound.get(output, ANY) if output.startswith("$") else output for output in state.checks.outputs)
 
     def fault(self, state: _Checked, code: str, shown: str, message: str, hint: str, **details: Any) -> None:
         state.sound = False
-        place = f"node {brief(state.node.id)} ({state.plan.class_type}), input {brief(shown)}: "
+        place = f"node {brief(state.node.id)} ({state.checks.class_type}), input {brief(shown)}: "
         self.problem(code, place + message, hint, state.node.id, shown, input_name=shown, **details)
 
     def problem(self, code: str, message: str, hint: str, node_id: str | None = None, input: str | None = None, **details: Any) -> None:
@@ -304,6 +304,6 @@ class _Validator:
         return tuple(found)
 
 
-def _any(plan: ClassPlan) -> tuple[str, ...]:
+def _any(checks: ClassChecks) -> tuple[str, ...]:
     """Output types of a node with type variables that is not checked yet, as happens in a ring."""
-    return tuple(ANY if output.startswith("$") else output for output in plan.outputs)
+    return tuple(ANY if output.startswith("$") else output for output in checks.outputs)

@@ -9,12 +9,11 @@ from typing import Any
 from engine.graph.catalogue import ANY, AliasInfo, Catalogue, InputInfo, NodeInfo
 from engine.graph.limits import Limits
 from engine.graph.literals import Caster, caster
-
-FILE_ROOTS = ("input", "output", "temp")
+from engine.graph.model_folders import FILE_ROOTS
 
 
 @dataclass(slots=True)
-class InputPlan:
+class InputCheck:
     """`shown` is the name under the submitted id. `fills`: the default stands in where the input is absent."""
 
     name: str
@@ -28,48 +27,48 @@ class InputPlan:
 
 
 @dataclass(slots=True)
-class ClassPlan:
+class ClassChecks:
     info: NodeInfo
     class_type: str
-    inputs: tuple[InputPlan, ...]
-    variadic: tuple[tuple[InputPlan, re.Pattern[str]], ...]
+    inputs: tuple[InputCheck, ...]
+    variadic: tuple[tuple[InputCheck, re.Pattern[str]], ...]
     outputs: tuple[str, ...]
     generic: bool  # has type variables
 
-    def socket(self, name: str) -> InputPlan | None:
+    def socket(self, name: str) -> InputCheck | None:
         """The variadic input that a socket such as images3 belongs to."""
         return next((item for item, pattern in self.variadic if pattern.fullmatch(name)), None)
 
 
-class Plans:
-    """Plans by submitted id, made when first asked for."""
+class Checks:
+    """Checks by submitted id, made when first asked for."""
 
     def __init__(self, catalogue: Catalogue, *, strict: bool, limits: Limits) -> None:
         self._catalogue = catalogue
         self._strict = strict
         self._limits = limits
-        self._plans: dict[str, ClassPlan | None] = {}
+        self._made: dict[str, ClassChecks | None] = {}
 
-    def get(self, class_type: str) -> ClassPlan | None:
+    def get(self, class_type: str) -> ClassChecks | None:
         """None for a class that the catalogue does not have."""
-        if class_type not in self._plans:
+        if class_type not in self._made:
             found = self._catalogue.find(class_type)
-            self._plans[class_type] = None if found is None else self._make(class_type, *found)
-        return self._plans[class_type]
+            self._made[class_type] = None if found is None else self._make(class_type, *found)
+        return self._made[class_type]
 
-    def _make(self, class_type: str, info: NodeInfo, alias: AliasInfo | None) -> ClassPlan:
-        plans = [self._input(item, alias) for item in info.inputs]
+    def _make(self, class_type: str, info: NodeInfo, alias: AliasInfo | None) -> ClassChecks:
+        inputs = [self._input(item, alias) for item in info.inputs]
         generic = any(item.type.startswith("$") for item in info.inputs)
-        return ClassPlan(
+        return ClassChecks(
             info=info,
             class_type=class_type,
-            inputs=tuple(plan for plan in plans if not plan.info.variadic),
-            variadic=tuple((plan, re.compile(rf"{re.escape(plan.name)}(0|[1-9]\d{{0,8}})")) for plan in plans if plan.info.variadic),
+            inputs=tuple(check for check in inputs if not check.info.variadic),
+            variadic=tuple((check, re.compile(rf"{re.escape(check.name)}(0|[1-9]\d{{0,8}})")) for check in inputs if check.info.variadic),
             outputs=tuple(output.type if generic or not output.type.startswith("$") else ANY for output in info.outputs),
             generic=generic,
         )
 
-    def _input(self, item: InputInfo, alias: AliasInfo | None) -> InputPlan:
+    def _input(self, item: InputInfo, alias: AliasInfo | None) -> InputCheck:
         shown, default, listed = item.name, item.default, True
         if alias is not None:
             shown = next((name for name, canonical in alias.inputs.items() if canonical == item.name), item.name)
@@ -79,7 +78,7 @@ class Plans:
         # ComfyUI refuses a prompt that leaves out a required input, also one with a default; inputs that it does not know are filled in.
         fills = has_default and (self._strict or not item.required or not listed)
         cast = self._file_caster(item) if item.folder is not None else self._caster(item, item.choices)
-        return InputPlan(item.name, shown, item.type, item.required and listed, fills, default, cast, item)
+        return InputCheck(item.name, shown, item.type, item.required and listed, fills, default, cast, item)
 
     def _caster(self, item: InputInfo, choices: tuple[Any, ...] | None) -> Caster:
         return caster(item, strict=self._strict, choices=choices, text_chars=self._limits.text_chars)
