@@ -8,10 +8,10 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from engine.errors import Cancelled, ModelFormatError, Unstorable
-from engine.graph import Blocked, Context, Expand, Graph, Lazy, Link, Node, Series, Shown, Variadic, node, port
+from engine.graph import Blocked, Choice, Context, Expand, Graph, Lazy, Link, Node, Series, Shown, Variadic, node, port
 
 T = TypeVar("T")
 CALLS: list[tuple[Any, ...]] = []
@@ -323,3 +323,16 @@ def expand_to_fail() -> int | Expand:
 def circle(ctx: Context, value: int) -> int | Expand:
     """Expands to a node that reads this very node's output."""
     return Expand(Graph({"x": Node("x", "Add", {"a": Link(ctx.node_id, 0)})}), (Link("x", 0),))
+
+
+@node("Plain", category="test")
+def plain() -> Any:
+    CALLS.append(("Plain",))
+    time.sleep(0.06)
+    return [1, True, 1.5, (1, [2, (3,)]), {"a": None, "b": ["l", "t"]}, b"\x00\xff", "\ud800 text", float("inf")]
+
+
+@node("ReadInput", category="test")
+def read_input(ctx: Context, name: Annotated[str, Choice("input:image")]) -> str:
+    CALLS.append(("ReadInput", name))
+    return ctx.folders.resolve("input:image", name).read_text()
