@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from engine.graph.catalogue import Catalogue
 from engine.graph.folders import Folders
+from engine.jobs.catalogue import CatalogueCache
 from engine.settings import Settings
 
 
 def load_catalogue(settings: Settings) -> Catalogue:
+    folders = Folders.of(settings)
+    kept = CatalogueCache.of(settings, folders)
+    kept.load()
+    if kept.known:
+        return asyncio.run(kept.current())
     from engine.worker.runtime import load_registry
 
-    folders = Folders.of(settings)
     registry = load_registry(settings, folders)
     return registry.catalogue(folders.listing(registry.folder_keys()))

@@ -33,14 +33,14 @@ def inspect_file(
     workflow: Annotated[bool, typer.Option("--workflow", help="Print only the workflow that the picture holds, as JSON.")] = False,
 ) -> None:
     """Tell what a file holds: family, types and counts of tensors and metadata of weights; the workflow in a picture."""
-    from engine.cli.execution import limits_of
+    from engine.graph.limits import Limits
 
     try:
         with file.open("rb") as stream:
             start = stream.read(len(PNG_SIGNATURE))
     except OSError as error:
         raise MissingFile(f"{file} cannot be read: {error.strerror}") from error
-    limits = limits_of(settings)
+    limits = Limits.of(settings)
     if start == PNG_SIGNATURE:
         texts, heading = _png(file, settings.max_pixels)
         lines = [_workflow_of(texts, file)] if workflow else [heading, *_picture(texts, limits)]

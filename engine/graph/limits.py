@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
+
+
+class LimitSettings(Protocol):
+    """The settings that these limits come from."""
+
+    @property
+    def max_body(self) -> int: ...
+    @property
+    def max_nodes(self) -> int: ...
+    @property
+    def max_depth(self) -> int: ...
+    @property
+    def max_text(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -15,6 +29,10 @@ class Limits:
     depth: int = 64
     text_chars: int = 1_000_000
     problems: int = 1_000
+
+    @classmethod
+    def of(cls, settings: LimitSettings) -> Limits:
+        return cls(body_bytes=int(settings.max_body), nodes=settings.max_nodes, depth=settings.max_depth, text_chars=settings.max_text)
 
 
 DEFAULT_LIMITS = Limits()

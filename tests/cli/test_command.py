@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -24,15 +24,14 @@ def easel(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
-def test_help_lists_every_command_and_answers_at_once() -> None:
-    fastest = float("inf")
-    for _ in range(3):
-        start = time.perf_counter()
-        done = easel("--help")
-        fastest = min(fastest, time.perf_counter() - start)
+def test_help_lists_every_command_and_takes_little_work() -> None:
+    """Processor time, not the clock's: other programs may be at work. 0.35 s where this was written; half of it is Python's own start."""
+    before = os.times()
+    done = easel("--help")
+    after = os.times()
     assert done.returncode == 0
     assert all(f"\n  {command} " in done.stdout for command in COMMANDS)
-    assert fastest < 1.0  # 0.35 s on an idle machine; the margin is for busy ones
+    assert (after.children_user - before.children_user) + (after.children_system - before.children_system) < 1.0
 
 
 def test_version() -> None:
