@@ -71,7 +71,8 @@ class BrownianNoise:
         low, high, sign = (sigma_next, sigma, -1.0) if sigma > sigma_next else (sigma, sigma_next, 1.0)
         # torchsde rounds its interval to this many digits and warns of queries that its own rounding puts outside.
         increment = self._path(round(float(low), 6), round(float(high), 6))
-        return (increment * (sign / float((high - low).sqrt()))).to(self._device)
+        length = float((high - low).sqrt())
+        return (increment * (sign / length if length else 0.0)).to(self._device)
 
 
 @dataclass(frozen=True)

@@ -66,14 +66,14 @@ def sa_solver(
         if sigma_next == 0:
             return denoised
         strength = tau(sigma_next.item())
-        order = min(predictor_order, len(history), last - 1 - step)
+        order = max(1, min(predictor_order, len(history), last - 1 - step))
         drawn = torch.zeros(())
         if strength > 0 and s_noise > 0:
             h = log_snr[step + 1] - log_snr[step]
             drawn = noise(sigma, sigma_next) * sigma_next * (-torch.expm1(-2 * strength**2 * h)).sqrt() * s_noise
         nodes = log_snr[step - order + 1 : step + 1]
         predicted = _adams(x, history, nodes, sigmas[step : step + 2], log_snr[step : step + 2], strength) + drawn
-    return x
+    return predicted
 
 
 def _adams(x: Tensor, history: Sequence[Tensor], nodes: Tensor, sigmas: Tensor, log_snr: Tensor, strength: float) -> Tensor:
