@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.errors import UnsafePath
+from engine.graph.paths import parts_of
+
 _SETTLED_NS = 2_000_000_000  # a directory changed more recently may change again under the same time stamp
 _MOST_DIRECTORIES = 100_000
 
@@ -54,7 +57,7 @@ def _read(folder: Path, accepts: Callable[[os.DirEntry[str]], bool], homes: list
             continue
         seen.add((stat.st_dev, stat.st_ino))
         for entry in entries:
-            if entry.name.startswith(".") or (entry.is_symlink() and not _stays(entry.path, homes)) or not entry.name.isprintable():
+            if entry.name.startswith(".") or not _can_be_asked_for(entry.name) or (entry.is_symlink() and not _stays(entry.path, homes)):
                 continue
             name = prefix + entry.name
             if accepts(entry):
@@ -71,6 +74,13 @@ def _stays(path: str, homes: list[Path]) -> bool:
     except (OSError, RuntimeError):
         return False
     return any(real == home or home in real.parents for home in homes)
+
+
+def _can_be_asked_for(name: str) -> bool:
+    try:
+        return name.isprintable() and parts_of(name) == (name,)
+    except UnsafePath:
+        return False
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:

@@ -73,6 +73,20 @@ def test_saved_models_can_be_chosen_again(folders):
     assert folders.resolve("loras", "trained.safetensors") == folders.output / "loras" / "trained.safetensors"
 
 
+def test_what_is_listed_can_be_resolved(folders):
+    for name in (
+        "fine ä.safetensors",
+        "a:b.safetensors",
+        "a\\b.safetensors",
+        "con.safetensors",
+        " a.safetensors",
+        os.fsdecode(b"\xff.safetensors"),
+    ):
+        put(folders.models / "loras" / name)
+    assert folders.list("loras") == ("fine ä.safetensors",)
+    assert folders.resolve("loras", "fine ä.safetensors").is_file()
+
+
 def test_kinds_of_files(folders):
     for name in ("a.png", "sub/b.JPG", "c.latent", "d.txt", "e.wav"):
         put(folders.input / name)
