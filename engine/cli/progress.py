@@ -48,7 +48,7 @@ class RunDisplay:
             case "node_failed":
                 self._remove_steps(node)
                 error = event.get("error") or {}
-                self.console.print(f"[bold red]failed[/] {self.label(event)}: ", end="", highlight=False)
+                self.console.print(f"{self.label(event)}: ", style="bold red", end="", markup=False, highlight=False)
                 self.console.print(error.get("message", event.get("exception_type", "")), markup=False, highlight=False)
                 if error.get("hint"):
                     self.console.print(f"  {error['hint']}", markup=False, highlight=False)

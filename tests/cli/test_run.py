@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from engine.cli.main import app
+from engine.errors import InvalidWorkflow, MissingFile
 
 PACK = '''
 import time
@@ -128,16 +132,19 @@ def test_a_wrong_assignment_is_told(data: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[1, 2]", '{"nodes": 5}', '{"format": "easel/9", "nodes": {}}'])
 def test_a_file_that_is_no_workflow_is_refused(data: Path, text: str) -> None:
     (data / "broken.json").write_text(text)
-    done = run(data / "broken.json", "--data", data)
-    assert done.returncode == 1
-    assert "error:" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(InvalidWorkflow):
+        refused(data / "broken.json", "--data", data)
 
 
 def test_a_missing_file_is_told(data: Path) -> None:
-    done = run(data / "none.json", "--data", data)
-    assert done.returncode == 1
-    assert "none.json cannot be read" in done.stderr
+    with pytest.raises(MissingFile, match=r"none\.json cannot be read"):
+        refused(data / "none.json", "--data", data)
+
+
+def refused(*arguments: object) -> None:
+    done = CliRunner().invoke(app, ["run", *map(str, arguments)])
+    assert done.exception is not None
+    raise done.exception
 
 
 def test_a_failed_node_is_told_and_the_other_branch_still_writes(data: Path) -> None:
@@ -147,8 +154,7 @@ def test_a_failed_node_is_told_and_the_other_branch_still_writes(data: Path) -> 
     }
     done = run(workflow(data, **broken), "--data", data)
     assert done.returncode == 1
-    assert "failed Fail broken" in done.stderr
-    assert "the reason" in done.stderr
+    assert "Fail broken: Fail failed: ValueError: the reason" in done.stderr
     assert done.stdout == f"{data / 'output' / 'said_00001_.txt'}\n"
 
 
@@ -164,3 +170,28 @@ def test_ctrl_c_stops_at_the_next_step(data: Path) -> None:
     assert process.returncode == 1
     assert "stopping" in errors
     assert "Traceback" not in errors
+
+
+def test_the_server_that_has_the_data_folder_open_does_it(data: Path, tmp_path: Path) -> None:
+    serve = [sys.executable, "-c", "from engine.cli.main import main; main()", "serve", "--data", str(data), "--port", "0"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            url = server.stdout.readline().split()[-1]
+            done = run(workflow(data), "--data", data, "--set", "say.text=one")
+            assert done.returncode == 0, done.stderr
+            assert done.stdout == f"{data / 'output' / 'said_00001_.txt'}\n"
+            assert url in done.stderr
+            done = run(workflow(data), "--data", data, "--set", "say.text=two", "--out", tmp_path / "there")
+            assert done.stdout == f"{tmp_path / 'there' / 'said_00001_.txt'}\n"
+            assert (tmp_path / "there" / "said_00001_.txt").read_text() == "TWO!"
+            done = run(workflow(data, say={"class_type": "Fail", "inputs": {"text": "x"}}), "--data", data)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr.count("the reason") == 1
+            done = run(workflow(data, say={"class_type": "Nowhere", "inputs": {}}), "--data", data)
+            assert done.returncode == 1
+            assert "Nowhere" in done.stderr
+            assert "Traceback" not in done.stderr
+        finally:
+            server.terminate()
+    assert server.returncode == 0
