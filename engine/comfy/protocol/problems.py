@@ -46,7 +46,7 @@ def node_errors(validated: Validated, catalogue: Catalogue) -> dict[str, Any]:
     dependents = _dependents(graph, validated.failed)
     for problem in validated.problems:
         node = graph.nodes.get(problem.node_id) if problem.node_id is not None else None
-        if node is None:
+        if node is None or problem.code in _WHOLE_PROMPT:
             continue
         class_type = node.submitted_type or node.type
         entry = errors.setdefault(node.id, {"errors": [], "dependent_outputs": dependents.get(node.id, []), "class_type": class_type})
