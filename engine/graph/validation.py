@@ -168,13 +168,12 @@ class _Validator:
             self.fault(state, "required_input_missing", item.shown, "Required input is missing.", hint)
 
     def value(self, state: _Checked, item: InputCheck, name: str, value: Any) -> None:
-        if type(value) is Link:
+        kind = type(value)
+        if kind is Link:
             self.link(state, item, name, value)
-        elif type(value) is BadLink:
+        elif kind is BadLink:
             self.bad_link(state, item.shown if name == item.name else name, value.value)
-        elif value is None and not item.required and not item.fills:
-            return
-        else:
+        elif value is not None or item.required or item.fills:
             self.literal(state, item, name, value)
 
     def literal(self, state: _Checked, item: InputCheck, name: str, value: Any) -> None:
@@ -205,7 +204,7 @@ class _Validator:
             self.fault(state, "bad_linked_input", item.shown, message, f"It has {names}.", received_value=list(link))
             return
         received = types[link.slot]
-        if item.type.startswith("$"):
+        if state.checks.generic and item.type.startswith("$"):
             state.received.append((item, received, name))
         elif received != item.type and not matches(received, item.type):
             self.mismatch(state, item.shown if name == item.name else name, item.type, received, link)
