@@ -10,6 +10,8 @@ import typer
 
 from engine.cli.main import app
 from engine.graph.registry import Registry
+from engine.server.app import create_app
+from engine.settings import load
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -39,3 +41,12 @@ def test_every_node_is_explained() -> None:
     registry.load_package("nodes")
     assert registry.failures == {}
     assert not [info.id for info in registry.catalogue().nodes.values() if not info.help]
+
+
+def test_every_route_is_documented(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "http.md").read_text("utf-8")
+    served = {(route.method, route.resource.canonical) for route in create_app(load(data=tmp_path)).router.routes() if route.resource}
+    twins = {(method, path) for method, path in served if (method, path.removeprefix("/api")) in served and path.startswith("/api/")}
+    told = {(method, path) for method, path in served - twins if method != "HEAD"}
+    assert not [f"{method} {path}" for method, path in sorted(told) if f"`{method} {path}`" not in page]
+    assert not [entry for entry in re.findall(r"`([A-Z]+ /[^`]*)`", page) if tuple(entry.split()) not in served]
