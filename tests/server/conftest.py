@@ -135,13 +135,17 @@ class Api(TestClient):
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data")
+def make_data(folder: Path) -> Path:
+    """A data folder with the trivial nodes."""
     pack = folder / "custom_nodes"
-    pack.mkdir()
+    pack.mkdir(parents=True)
     (pack / "tests_pack.py").write_text(PACK)
     return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_data(tmp_path / "data")
 
 
 @asynccontextmanager
@@ -154,9 +158,9 @@ async def serving(data: Path, **settings: Any) -> AsyncIterator[Api]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared(data: Path) -> AsyncIterator[Api]:
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Api]:
     """One server for all tests of a module: a worker takes its time to start."""
-    async with serving(data) as api:
+    async with serving(make_data(tmp_path_factory.mktemp("shared") / "data"), allowed_hosts=("my.box",)) as api:
         yield api
 
 

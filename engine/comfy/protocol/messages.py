@@ -103,6 +103,7 @@ class RunMessages:
         self._running: dict[str, dict[str, Any]] = {}
         self._ended: dict[str, dict[str, Any]] = {}
         self._told_at = 0.0
+        self._owes_cached = False
         self.pending = False
 
     @property
@@ -117,6 +118,8 @@ class RunMessages:
     def translate(self, batch: Sequence[dict[str, Any]], previews: Sequence[bytes]) -> list[Message]:
         found: list[Message] = []
         for event in batch:
+            if self._owes_cached and event["type"] != "nodes_cached":
+                self._on_nodes_cached({"nodes": [], "time": event["time"]}, found, previews)
             getattr(self, f"_on_{event['type']}", _nothing)(event, found, previews)
         if self.pending and time.monotonic() - self._told_at >= STATE_SECONDS:
             found += self.tick()
@@ -134,9 +137,11 @@ class RunMessages:
 
     def _on_job_started(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
         self._running, self._ended = {}, {}
+        self._owes_cached = True  # ComfyUI tells it always, also when nothing is
         found.append(Message(message(*execution_start(self.job.id, event["time"]))))
 
     def _on_nodes_cached(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
+        self._owes_cached = False
         found.append(Message(message(*execution_cached(self.job.id, event["nodes"], event["time"]))))
 
     def _on_node_started(self, event: dict[str, Any], found: list[Message], previews: Sequence[bytes]) -> None:
