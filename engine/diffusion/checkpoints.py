@@ -52,11 +52,11 @@ def _weights(contents: Contents, family: Family, part: Part) -> Weights:
     prefix, shapes = found
     try:
         config = part.config(shapes, contents.settings.get(part.name, {}))
+        _check_tensors(contents.path, part, prefix, shapes, config)
     except KeyError as error:
         raise _incomplete(contents.path, part, [f"{prefix}{error.args[0]}"]) from error
     except (ValueError, IndexError) as error:
         raise ModelFormatError(f"{contents.path}: its {part.name} cannot be used: {error}.", hint="Use another file.") from error
-    _check_tensors(contents.path, part, prefix, shapes, config)
     return Weights(family.name, part.name, contents.stamps(prefix), prefix, json.dumps(config, sort_keys=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -33,7 +34,13 @@ def _late_layer(name: str) -> bool:
     return bool(layers) and int(rest.split(".")[0]) >= 2
 
 
-def tensors(dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
+def tensors() -> dict[str, Tensor]:
+    """A fresh table of the same tensors, float16."""
+    return dict(_tensors())
+
+
+@cache
+def _tensors() -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(3)
     found = {}
     for name, shape in sorted(shapes().items()):
@@ -42,7 +49,7 @@ def tensors(dtype: torch.dtype = torch.float16) -> dict[str, Tensor]:
             value = value * 0.02 + float(name.endswith("weight"))
         else:
             value = value * (0.02 if "embedding" in name else value[0].numel() ** -0.5)
-        found[name] = value.to(dtype)
+        found[name] = value.half()
     return found
 
 

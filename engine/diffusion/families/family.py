@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
 from engine.diffusion.families.renaming import Renaming
 from engine.diffusion.families.unet_layout import Shapes
 from engine.diffusion.sampling.latent_format import LatentFormat
-from engine.errors import ModelFormatError
 
 Config = Mapping[str, Any]
 
@@ -62,7 +62,7 @@ class Part:
             return self.build(config).eval().requires_grad_(False)
 
     def tensor_shapes(self, config: Config) -> Mapping[str, torch.Size]:
-        """Names and shapes of the tensors that the module needs."""
+        """Names and shapes of the tensors that the module needs. Raises ValueError for a configuration that no module has."""
         return _tensor_shapes(self, json.dumps(config, sort_keys=True))
 
     def __hash__(self) -> int:
@@ -73,11 +73,8 @@ class Part:
 def _tensor_shapes(part: Part, config: str) -> Mapping[str, torch.Size]:
     try:
         module = part.empty(json.loads(config))
-    except (ValueError, TypeError, ArithmeticError, RuntimeError) as error:
-        raise ModelFormatError(
-            f"No {part.name} can be built from what the file tells: {error}.",
-            hint="The file may be damaged, or of a kind Easel does not know.",
-        ) from error
+    except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, StrictDataclassError) as error:
+        raise ValueError(f"no module can be built from its shapes and settings ({error})") from error
     return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
@@ -101,7 +98,8 @@ class Family:
 
     matches(shapes): whether a file with these tensor names and shapes is one. prediction: what the U-Net predicts, a name of
     sampling.prediction. latent_rgb: rows of (red, green, blue) per latent channel of the network's space, optionally one more
-    row added to all, that give a rough picture in -1..1. adapters: prefixes of adapter files for each part.
+    row added to all, that give a rough picture in -1..1. adapters: for each part, what the names in adapter files begin with;
+    a prefix that ends in "_" is followed by a module's path with "_" for ".".
     """
 
     name: str

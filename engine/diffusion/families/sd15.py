@@ -87,5 +87,13 @@ SD15 = Family(
     prediction="eps",
     # fitted to SD1.4 by Kevin Turner, published in the Hugging Face forum in 2022
     latent_rgb=((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473)),
-    adapters={"unet": ("lora_unet_",), "text_encoder": ("lora_te_text_model_", "lora_te_")},
+    adapters={
+        "unet": ("lora_unet_", "lycoris_", "unet.", "diffusion_model."),
+        "text_encoder": (
+            "lora_te_text_model_",
+            "lora_te1_text_model_",
+            "text_encoder.text_model.",
+            "text_encoders.clip_l.transformer.text_model.",
+        ),
+    },
 )
