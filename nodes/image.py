@@ -1,4 +1,4 @@
-"""Picture files: reading, saving, showing."""
+"""Pictures: files of them, plain ones, batches of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load_image(ctx: Context, image: Annotated[str, Choice("input:image"), Widget
     The mask marks what is transparent (1) and what is not (0); it is empty for a picture without transparency.
     The frames of an animation come out as a batch.
     """
-    return Loaded(*read_picture(ctx.folders.resolve("input", image)))
+    return Loaded(*read_picture(ctx.folders.resolve("input", image), ctx.job.max_pixels))
 
 
 @node("SaveImage", category="image", display_name="Save Image", output_node=True, lane="io")
@@ -34,16 +34,17 @@ def save_image(ctx: Context, images: Image, filename_prefix: Prefix = "ComfyUI")
 
     filename_prefix: the name's beginning; a slash makes a folder, `%year%`, `%width%` and the like are filled in.
     """
-    return _write(ctx, images, "output", filename_prefix, compress_level=4)
+    return write_images(ctx, images, "output", filename_prefix, compress_level=4)
 
 
 @node("PreviewImage", category="image", display_name="Preview Image", output_node=True, lane="io")
 def preview_image(ctx: Context, images: Image) -> Shown:
     """Show pictures without keeping them: they are written to the temporary folder, which is emptied at the next start."""
-    return _write(ctx, images, "temp", "preview", compress_level=1)
+    return write_images(ctx, images, "temp", "preview", compress_level=1)
 
 
-def _write(ctx: Context, images: Image, root: str, prefix: str, compress_level: int) -> Shown:
+def write_images(ctx: Context, images: Image, root: str, prefix: str, compress_level: int) -> Shown:
+    """Write each picture of a batch as a PNG with the job's texts, and show them."""
     texts = {key: json.dumps(value) for key, value in ctx.job.texts().items()}
     records = []
     for number, image in enumerate(images):

@@ -101,3 +101,9 @@ def test_each_setting_is_described_and_documented(name: str) -> None:
     description = Settings.model_fields[name].description or ""
     assert len(description) > 20
     assert f"| `{name}` | `{flag_name(name)}` |" in (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_each_setting_is_read_by_the_program(name: str) -> None:
+    sources = [path for folder in ("engine", "nodes") for path in (ROOT / folder).rglob("*.py") if path.name != "settings.py"]
+    assert any(re.search(rf"settings\.{name}\b", path.read_text(encoding="utf-8")) for path in sources), f"no code reads settings.{name}"

@@ -9,6 +9,7 @@ import signal
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,6 @@ def _labels(workflow: Workflow) -> dict[str, str]:
 def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
     from engine.graph.api_format import api_prompt
     from engine.graph.cancel import CancelToken
-    from engine.graph.context import JobInfo
     from engine.graph.validation import validate
     from engine.worker.runtime import build
 
@@ -73,7 +73,7 @@ def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
         validated = validate(graph, catalogue, strict=workflow.source != "api", limits=limits)
         validated.raise_for_problems()
         prompt = api_prompt(validated.graph, catalogue)
-        job = JobInfo(id=uuid.uuid4().hex, prompt=prompt, extra={"easel": workflow.to_json()}, metadata=settings.metadata)
+        job = replace(runtime.job(uuid.uuid4().hex, "", prompt, {"easel": workflow.to_json()}), preview_size=0)
         cancel = CancelToken()
         with RunDisplay(_labels(workflow)) as display, _interrupting(cancel):
             outcome = asyncio.run(

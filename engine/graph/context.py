@@ -21,6 +21,7 @@ class JobInfo:
 
     prompt: the flat graph with the ids as files keep them. extra: what the client sent beside it (`extra_pnginfo`, and `easel`, the
     workflow in Easel's own format). metadata: whether savers may embed these.
+    max_pixels: most pixels in one picture that is read. preview_size: longest side of a preview in pixels, 0 for none.
     """
 
     id: str = ""
@@ -28,6 +29,8 @@ class JobInfo:
     prompt: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     metadata: bool = True
+    max_pixels: int = 100_000_000
+    preview_size: int = 512
 
     def texts(self) -> dict[str, Any]:
         """What savers embed in a file, JSON-able, by name of the text chunk; nothing when metadata is off."""

@@ -191,7 +191,7 @@ class _Active:
         executor = self._executor
         try:
             numerics = short_hash(json.dumps(executor.numerics, sort_keys=True, default=str).encode()).hex()
-            self._report = Report(self._job.id, self._emit, executor.cache.records, self._workflow, numerics)
+            self._report = Report(self._job, self._emit, executor.cache.records, self._workflow, numerics)
             planner = Planner(executor.kind, self._fingerprint_context, secrets.token_bytes(8))
             self._run = self._new_run(planner)
             wanted = planner.plan(self._graph, self._targets)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import Cancelled, EaselError, NodeFailed
+from engine.graph.context import JobInfo
 from engine.graph.digest import explain, recipe
 from engine.graph.events import (
     Custom,
@@ -37,9 +38,10 @@ _OWN_FOLDER = str(Path(__file__).parent)
 class Report:
     """One run's voice. Call everything but `progress` with the run's lock held: sequence numbers are in the order of emission."""
 
-    def __init__(self, job_id: str, emit: Callable[[Event], None], store: RecordStore, workflow: str, numerics: str) -> None:
+    def __init__(self, job: JobInfo, emit: Callable[[Event], None], store: RecordStore, workflow: str, numerics: str) -> None:
         self.records: dict[str, Record] = {}
-        self._job_id = job_id
+        self._job_id = job.id
+        self._preview_size = job.preview_size
         self._emit = emit
         self._store = store
         self._workflow = workflow
@@ -94,7 +96,8 @@ class Report:
         """At most fifty a second per node, and ten previews; the last step is always told."""
         last = value >= total
         told = self._due(step, NodeProgress, _PROGRESS_SECONDS) or last
-        picture = _encoded(preview) if preview is not None and (self._due(step, Preview, _PREVIEW_SECONDS) or last) else None
+        wanted = preview is not None and self._preview_size > 0 and (self._due(step, Preview, _PREVIEW_SECONDS) or last)
+        picture = _encoded(preview, self._preview_size) if wanted else None
         with lock:
             if told:
                 self._node(NodeProgress, step, value=value, total=total)
@@ -199,13 +202,17 @@ def short_text(value: Any) -> str:
     return text[:_LONGEST_TEXT]
 
 
-def _encoded(preview: Any) -> tuple[str, bytes] | None:
+def _encoded(preview: Any, size: int) -> tuple[str, bytes] | None:
+    """The type and bytes of a preview: bytes as they are, a picture as a JPEG of at most `size` pixels a side."""
     if callable(preview):
         preview = preview()
     if preview is None:
         return None
     if isinstance(preview, bytes):
         return ("image/png" if preview.startswith(b"\x89PNG") else "image/jpeg"), preview
+    if max(preview.size) > size:
+        preview = preview.copy()
+        preview.thumbnail((size, size))
     buffer = io.BytesIO()
     preview.save(buffer, format="JPEG", quality=85)
     return "image/jpeg", buffer.getvalue()

@@ -11,6 +11,7 @@ import psutil
 
 from engine.graph.cache import Cache
 from engine.graph.catalogue import Catalogue, NodeInfo
+from engine.graph.context import JobInfo
 from engine.graph.disk_tier import DiskTier
 from engine.graph.executor import Executor
 from engine.graph.folders import Folders
@@ -40,6 +41,12 @@ class Runtime:
 
     def catalogue(self) -> Catalogue:
         return self.registry.catalogue(self.folders.listing(self.registry.folder_keys()))
+
+    def job(self, id: str, client_id: str, prompt: dict[str, Any], extra: dict[str, Any]) -> JobInfo:
+        """A job with what the settings say about the files and previews of every job."""
+        settings = self.settings
+        size = settings.preview_size if settings.previews else 0
+        return JobInfo(id, client_id, prompt, extra, metadata=settings.metadata, max_pixels=settings.max_pixels, preview_size=size)
 
     def free(self, *, models: bool, cache: bool) -> None:
         """Let go of loaded models, and of results kept in memory (those on disk stay)."""

@@ -15,7 +15,6 @@ import psutil
 
 from engine.errors import EaselError
 from engine.graph.cancel import CancelToken
-from engine.graph.context import JobInfo
 from engine.graph.events import Event, JobFinished
 from engine.graph.wire import Frame, decode_graph
 from engine.settings import Settings
@@ -91,7 +90,7 @@ class Service:
             sender.emit(event)
 
         try:
-            job = JobInfo(head["id"], head["client_id"], json.loads(prompt), extra, self._runtime.settings.metadata)
+            job = self._runtime.job(head["id"], head["client_id"], json.loads(prompt), extra)
             await self._runtime.executor.run(
                 decode_graph(graph),
                 head["targets"],
