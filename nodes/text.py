@@ -76,7 +76,9 @@ def contains(string: Text, substring: Text, case_sensitive: bool = True) -> Cont
 def compare(string_a: Text, string_b: Text, mode: Literal["Starts With", "Ends With", "Equal"], case_sensitive: bool = True) -> bool:
     """Whether the first text equals the second, or starts or ends with it."""
     a, b = (string_a, string_b) if case_sensitive else (string_a.lower(), string_b.lower())
-    return {"Starts With": a.startswith, "Ends With": a.endswith, "Equal": a.__eq__}[mode](b)
+    if mode == "Equal":
+        return a == b
+    return a.startswith(b) if mode == "Starts With" else a.endswith(b)
 
 
 @contextmanager
