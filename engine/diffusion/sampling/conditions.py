@@ -25,7 +25,7 @@ class Placed:
     """A condition ready for a run of one latent size.
 
     context: [1 or B, N, D] in the network's dtype. weight: a number, or [1 or B, 1, h, w] over its area.
-    It counts at levels sigma_start >= sigma >= sigma_end. area: None for all of the latent.
+    It counts at levels sigma_start >= sigma >= sigma_end. area: None for all of the latent; may reach over its edge.
     """
 
     context: Tensor
@@ -67,7 +67,7 @@ def _place(condition: Condition, model: DiffusionModel, start: Start) -> Placed:
     mask = None if condition.mask is None else _fit_mask(condition.mask.to(start.latent.device, torch.float32), size, len(start.latent))
     area = _resolve(condition.area, size)
     if mask is not None and condition.mask_bounds:
-        area = _clip(_bounds(mask), size)
+        area = _bounds(mask)
     return Placed(
         context=condition.context.to(start.latent.device, model.dtype),
         extras=model.inputs(condition, start),
@@ -83,21 +83,17 @@ def _place(condition: Condition, model: DiffusionModel, start: Start) -> Placed:
 def _resolve(area: Area | None, size: tuple[int, int]) -> Rectangle | None:
     if area is None:
         return None
-    if not area.fraction:
-        return _clip((int(area.height), int(area.width), int(area.y), int(area.x)), size)
-    height, width = size
-    exact = (max(1, round(area.height * height)), max(1, round(area.width * width)), round(area.y * height), round(area.x * width))
-    return _clip(exact, size)
-
-
-def _clip(area: Rectangle, size: tuple[int, int]) -> Rectangle:
-    height, width, top, left = area
+    if area.fraction:
+        height, width = max(1, round(area.height * size[0])), max(1, round(area.width * size[1]))
+        top, left = round(area.y * size[0]), round(area.x * size[1])
+    else:
+        height, width, top, left = int(area.height), int(area.width), int(area.y), int(area.x)
     if top < 0 or left < 0 or top >= size[0] or left >= size[1] or height < 1 or width < 1:
         raise EaselError(
             f"An area of {height}x{width} at row {top}, column {left} lies outside the latent of {size[0]}x{size[1]}.",
             hint="Areas are in pixels of the latent, an eighth of the picture's; move or shrink the area, or make the picture larger.",
         )
-    return min(height, size[0] - top), min(width, size[1] - left), top, left
+    return height, width, top, left
 
 
 def _bounds(mask: Tensor) -> Rectangle:
@@ -130,7 +126,8 @@ def _weight(condition: Condition, area: Rectangle | None, mask: Tensor | None, l
 
 def _feathered(area: Rectangle, size: tuple[int, int]) -> Tensor:
     """Ones [1, 1, h, w] that fade over at most 8 rows at every edge that is not an edge of the latent."""
-    height, width, top, left = area
+    top, left = area[2:]
+    height, width = min(area[0], size[0] - top), min(area[1], size[1] - left)
     rows = _ramp(height, fade_in=top != 0, fade_out=top + height < size[0])
     columns = _ramp(width, fade_in=left != 0, fade_out=left + width < size[1])
     return (rows[:, None] * columns[None, :])[None, None]

@@ -93,7 +93,7 @@ class Predictor:
     def _next_call(self, waiting: Sequence[Placed], x: Tensor) -> tuple[Placed, ...]:
         """The conditions that may share a call with the first, last ones in front, as many as fit."""
         first = waiting[0]
-        alike = [condition for condition in reversed(waiting) if condition is first or self._compatible(condition, first)]
+        alike = [condition for condition in reversed(waiting) if condition is first or self._compatible(condition, first, x)]
         crop = first.crop(x).shape
         for parts in range(1, len(alike) + 1):
             count = len(alike) // parts
@@ -101,10 +101,9 @@ class Predictor:
                 return tuple(alike[:count])
         return tuple(alike[:1])
 
-    def _compatible(self, one: Placed, other: Placed) -> bool:
-        size = [None if condition.area is None else condition.area[:2] for condition in (one, other)]
+    def _compatible(self, one: Placed, other: Placed, x: Tensor) -> bool:
         return (
-            size[0] == size[1]
+            one.crop(x).shape == other.crop(x).shape
             and one.control is other.control
             and self._joinable(one.context, other.context)
             and {name: extra.shape[1:] for name, extra in one.extras.items()}
