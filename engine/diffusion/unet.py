@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from engine.diffusion.extra_channels import inputs_of
 from engine.diffusion.families import FAMILIES
 from engine.diffusion.memory import Memory
 from engine.diffusion.sampling.guidance import GuidanceOptions
@@ -24,8 +25,8 @@ BYTES_PER_CHANNEL = 250
 def diffusion_model(memory: Memory, model: Model) -> Iterator[DiffusionModel]:
     """The network of a model with its patches, loaded for as long as the block runs."""
     family = FAMILIES[model.weights.family]
-    width = model.weights.arguments["block_out_channels"][0]
-    dtype = memory.numerics.network
+    config = model.weights.arguments
+    width, dtype = config["block_out_channels"][0], memory.numerics.network
 
     def fits(shape: torch.Size) -> bool:
         return shape[0] * shape[2] * shape[3] * width * BYTES_PER_CHANNEL * dtype.itemsize < memory.available()
@@ -38,6 +39,7 @@ def diffusion_model(memory: Memory, model: Model) -> Iterator[DiffusionModel]:
             device=memory.numerics.device,
             dtype=dtype,
             options=model.options.get("guidance") or GuidanceOptions(),
+            inputs=inputs_of(config["in_channels"], family.latent_format),
             fits=fits,
         )
 
@@ -49,6 +51,8 @@ class _Network:
         self._memory, self._unet = memory, unet
 
     def __call__(self, x: Tensor, timestep: Tensor, context: Tensor, **extras: Tensor) -> Tensor:
+        if "concat" in extras:
+            x = torch.cat([x, extras["concat"].to(x)], dim=1)
         pieces = [count for count in (1, 2, 4, 8, 16, 32, 64) if count <= len(x)]
         attempts = [partial(self._in_pieces, count, x, timestep, context) for count in pieces]
         return self._memory.first_that_fits(attempts, "One step of the U-Net")
