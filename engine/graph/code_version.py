@@ -12,11 +12,14 @@ import hashlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 FIRST_PARTY = ("engine", "nodes")
 LEFT_OUT = ("engine.graph",)
+
+_ONE_AT_A_TIME = threading.Lock()  # Python 3.11 raises SystemError when two threads parse at the same time
 
 
 class CodeVersions:
@@ -36,10 +39,11 @@ class CodeVersions:
 
     def of(self, module: str) -> str:
         """The code version of a module, 32 hex digits; empty when its source cannot be found (such a node is never taken from a cache)."""
-        if module not in self._versions:
-            self._versions[module] = self._compute(module)
-            self._save()
-        return self._versions[module]
+        with _ONE_AT_A_TIME:
+            if module not in self._versions:
+                self._versions[module] = self._compute(module)
+                self._save()
+            return self._versions[module]
 
     def reached(self, module: str) -> tuple[str, ...]:
         """The modules whose sources count for `module`, sorted."""
@@ -66,11 +70,9 @@ class CodeVersions:
         """The source file of a module, or None; `engine.graph` and what lies below it are never found."""
         if any(module == name or module.startswith(name + ".") for name in LEFT_OUT):
             return None
-        top, *rest = module.split(".")
-        root = self._packages.get(top) or self._loaded(top)
-        if root is None:  # a pack of a custom_nodes folder: its parent package is no folder
-            file = getattr(sys.modules.get(module), "__file__", None)
-            return Path(file) if file and file.endswith(".py") else None
+        root, rest = self._root(module)
+        if root is None:
+            return None
         if root.is_file():
             return root if not rest else None
         path = root.joinpath(*rest)
@@ -79,15 +81,28 @@ class CodeVersions:
                 return candidate
         return None
 
-    def _loaded(self, top: str) -> Path | None:
-        module = sys.modules.get(top)
+    def _root(self, module: str) -> tuple[Path | None, list[str]]:
+        """The folder or file of the outermost package of a module that has one, and the names below it.
+
+        It is the top package, but for packs of a custom_nodes folder, whose top package is only a name.
+        """
+        parts = module.split(".")
+        for end in range(1, len(parts) + 1):
+            package = ".".join(parts[:end])
+            root = self._packages.get(package) or self._loaded(package)
+            if root is not None:
+                return root, parts[end:]
+        return None, []
+
+    def _loaded(self, package: str) -> Path | None:
+        module = sys.modules.get(package)
         if module is None:
             return None
         folders = list(getattr(module, "__path__", ()))
         file = getattr(module, "__file__", None)
-        root = Path(folders[0]) if folders else Path(file) if file else None
+        root = Path(folders[0]) if folders else Path(file) if file and file.endswith(".py") else None
         if root is not None:
-            self._packages[top] = root
+            self._packages[package] = root
         return root
 
     def _read(self, module: str) -> tuple[str, tuple[str, ...]]:
