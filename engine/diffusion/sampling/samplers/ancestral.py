@@ -12,7 +12,10 @@ from engine.diffusion.sampling.samplers.sampler import StepCallback, ignore, slo
 
 
 def ddpm(denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, noise: NoiseSource, callback: StepCallback = ignore) -> Tensor:
-    """Ancestral sampling of the variance-preserving chain (Ho et al. 2020, algorithm 2), between any two levels of it."""
+    """Ancestral sampling of the variance-preserving chain (Ho et al. 2020, algorithm 2), between any two levels of it.
+
+    Levels of flow models are read as if they were of that chain, as published, which is not exact for them.
+    """
     for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         denoised = denoiser(x, sigma)
         callback(step, x, denoised)

@@ -63,7 +63,10 @@ def dpmpp_2s_ancestral_cfg_pp(
     eta: float = 1.0,
     s_noise: float = 1.0,
 ) -> Tensor:
-    """DPM-Solver++(2S) with CFG++ and noise added on the way. Flow models are stepped in -ln sigma like all others."""
+    """DPM-Solver++(2S) with CFG++ and noise added on the way. Flow models are stepped in -ln sigma like all others.
+
+    As published, the full step leaves the first evaluation along the negative of the second, so more steps do not make it exact.
+    """
     for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         guided = denoiser.guided(x, sigma)
         denoised = guided.denoised

@@ -24,6 +24,7 @@ def res_multistep(
 ) -> Tensor:
     """Refined exponential solver, multistep of second order (Zhang et al. 2023, RES); ancestral with eta > 0.
 
+    The noise of the ancestral form is that of variance-exploding models, as published; on flow models it is not exact.
     cfg_pp: the noise part follows the negative prediction alone (CFG++, Chung et al. 2024).
     """
     previous: Tensor | None = None
