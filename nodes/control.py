@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -93,10 +93,10 @@ class Body:
     nodes: Mapping[str, Node]
 
 
-class Round(NamedTuple):
+class Round(NamedTuple, Generic[T]):
     loop: Loop
-    index: int
-    value: T  # type: ignore[valid-type]  (a NamedTuple cannot be generic on every supported Python)
+    number: int
+    value: T
 
 
 @node("RepeatStart", category="control/loop")
@@ -108,7 +108,7 @@ def repeat_start(value: T) -> Round:
 
     Returns:
         loop: goes to the RepeatEnd.
-        index: the number of the round, from 0.
+        number: which round it is, from 0.
         value: what the round begins with.
     """
     return Round(Loop(), 0, value)

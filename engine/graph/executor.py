@@ -86,7 +86,8 @@ class Executor:
         self.numerics = dict(numerics or {})
         self.lanes = Lanes(cpu_threads=cpu_threads, io_threads=io_threads)
         self._around: Around = around or _nothing_around
-        self._code_version = code_version or partial(_code_version, CodeVersions())
+        store = folders.state / "code_versions.json" if folders is not None else None
+        self._code_version = code_version or partial(_code_version, CodeVersions(store=store))
         self._kinds: dict[str, Kind] = {}
         self._numbers = itertools.count(1)
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import MissingFile
-from engine.graph import Folders
+from engine.graph import Folders, Registry
 from engine.graph.cache import Cache
 from engine.graph.code_version import CodeVersions
 from engine.graph.digest import Opaque, literal_bytes
@@ -150,6 +150,30 @@ def test_imports_in_a_circle_and_sources_that_do_not_parse(tmp_path):
     assert versions.reached("pack.a") == ("pack", "pack.a", "pack.b", "pack.broken")
     assert versions.of("pack.a") and versions.of("pack.a") != versions.of("pack.broken")
     assert versions.of("pack.absent") == ""
+
+
+def test_a_pack_of_a_custom_nodes_folder_has_the_version_of_its_files(tmp_path):
+    pack = tmp_path / "colours"
+    pack.mkdir()
+    (pack / "__init__.py").write_text(
+        """
+from engine.graph import node
+
+@node("Red", category="test")
+def red() -> int:
+    from .shades import dark
+    return dark
+"""
+    )
+    (pack / "shades.py").write_text("dark = 1\n")
+    registry = Registry()
+    registry.load_folder(tmp_path)
+    module = registry.definition("Red").info.module
+    versions = CodeVersions()
+    assert {module, f"{module}.shades"} <= set(versions.reached(module))
+    before = versions.of(module)
+    (pack / "shades.py").write_text("dark = 2\n")
+    assert before and CodeVersions().of(module) not in ("", before)
 
 
 def test_versions_are_kept_by_modification_time(sources, tmp_path):
