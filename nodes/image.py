@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from engine.graph import Choice, Context, Shown, Widget, node
 from engine.values.image import Image, Mask
-from engine.values.pictures import read_picture, write_png
+from engine.values.pictures import read_picture, write_animation, write_png
 
 Prefix = Annotated[str, Widget(multiline=False)]
+FrameRate = Annotated[float, Field(ge=0.01, le=1000), Widget(step=0.01)]
 
 
 class Loaded(NamedTuple):
@@ -53,3 +56,53 @@ def write_images(ctx: Context, images: Image, root: str, prefix: str, compress_l
         write = partial(write_png, image=image, texts=texts, compress_level=compress_level)
         records.append(ctx.folders.save(root, prefix, ".png", write, tokens=tokens))
     return Shown({"images": records})
+
+
+@node("SaveAnimatedPNG", category="image/animation", display_name="Save Animated PNG", output_node=True, lane="io")
+def save_animated_png(
+    ctx: Context,
+    images: Image,
+    filename_prefix: Prefix = "ComfyUI",
+    fps: FrameRate = 6.0,
+    compress_level: Annotated[int, Field(ge=0, le=9)] = 4,
+) -> Shown:
+    """Write the pictures of a batch as the frames of one animated PNG.
+
+    fps: frames per second.
+    """
+    return _write_animation(ctx, images, filename_prefix, ".png", fps, compress_level=compress_level)
+
+
+@node("SaveAnimatedWEBP", category="image/animation", display_name="Save Animated WebP", output_node=True, lane="io")
+def save_animated_webp(
+    ctx: Context,
+    images: Image,
+    filename_prefix: Prefix = "ComfyUI",
+    fps: FrameRate = 6.0,
+    lossless: bool = True,
+    quality: Annotated[int, Field(ge=0, le=100)] = 80,
+    method: Literal["default", "fastest", "slowest"] = "default",
+) -> Shown:
+    """Write the pictures of a batch as the frames of one animated WebP.
+
+    fps: frames per second.
+    quality: if it is not lossless, the size against the likeness; if it is, the effort.
+    method: how long to look for a smaller file.
+    """
+    effort = {"default": 4, "fastest": 0, "slowest": 6}[method]
+    return _write_animation(ctx, images, filename_prefix, ".webp", fps, lossless=lossless, quality=quality, method=effort)
+
+
+def _write_animation(ctx: Context, images: Image, prefix: str, suffix: str, fps: float, **options: Any) -> Shown:
+    texts = {key: json.dumps(value) for key, value in ctx.job.texts().items()}
+    tokens = {"width": str(images.shape[2]), "height": str(images.shape[1])}
+    write = partial(write_animation, images=images, fps=fps, texts=texts, **options)
+    return Shown({"images": [ctx.folders.save("output", prefix, suffix, write, tokens=tokens)], "animated": [True]})
+
+
+@node("LoadImageOutput", category="image", display_name="Load Image (from Outputs)", lane="io", experimental=True)
+def load_image_output(
+    ctx: Context, image: Annotated[str, Choice("output:image"), Widget(image_upload=True, image_folder="output")]
+) -> Loaded:
+    """Read a picture from the output folder, with its mask."""
+    return Loaded(*read_picture(ctx.folders.resolve("output", image)))

@@ -16,6 +16,7 @@ from engine.graph import Alias, Choice, Context, Shown, Widget, node
 from engine.values.latent import Latent
 
 Size = Annotated[int, Field(ge=16, le=16_384), Widget(step=8)]
+WideSize = Annotated[int, Field(ge=16, le=16_384), Widget(step=16)]
 
 OLD_FILE_SCALE = 1 / 0.18215  # files without a version marker hold latents in SD1.5's own scale
 
@@ -28,6 +29,16 @@ def empty_latent(width: Size = 512, height: Size = 512, batch_size: Annotated[in
     batch_size: how many pictures to draw at once.
     """
     return Latent(torch.zeros(batch_size, 4, height // 8, width // 8))
+
+
+@node("EmptyLatent16", category="latent/sd3", display_name="Empty Latent Image (16 Channels)", aliases=(Alias("EmptySD3LatentImage"),))
+def empty_latent_16(width: WideSize = 1024, height: WideSize = 1024, batch_size: Annotated[int, Field(ge=1, le=4096)] = 1) -> Latent:
+    """A blank latent image for models whose latents have 16 channels, such as SD3 and Flux.
+
+    width, height: of the picture, in pixels; rounded down to a multiple of 8.
+    batch_size: how many pictures to draw at once.
+    """
+    return Latent(torch.zeros(batch_size, 16, height // 8, width // 8))
 
 
 @node("SaveLatent", category="latent", display_name="Save Latent", output_node=True, lane="io")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,3 +90,25 @@ def write_png(path: Path, image: Tensor, texts: Mapping[str, str], compress_leve
     for key, text in texts.items():
         info.add_text(key, text)
     to_pillow(image).save(path, format="PNG", pnginfo=info, compress_level=compress_level)
+
+
+def write_animation(path: Path, images: Tensor, fps: float, texts: Mapping[str, str], **options: Any) -> None:
+    """Write images [N,H,W,C] as the frames of one animated PNG (texts in text chunks) or WebP (texts as `key:text` in EXIF tags).
+
+    options: Pillow's, for the format.
+    """
+    frames = [to_pillow(image) for image in images]
+    if path.suffix == ".webp":
+        exif = frames[0].getexif()
+        # Where ComfyUI looks for them: the prompt in Model, everything else from Make downwards.
+        exif[0x0110] = f"prompt:{texts.get('prompt', '')}"
+        for number, (key, text) in enumerate((key, text) for key, text in texts.items() if key != "prompt"):
+            exif[0x010F - number] = f"{key}:{text}"
+        options = {**options, "exif": exif}
+    else:
+        info = PngInfo()
+        for key, text in texts.items():
+            info.add_text(key, text)
+        options = {**options, "pnginfo": info}
+    file_format = "WEBP" if path.suffix == ".webp" else "PNG"
+    frames[0].save(path, format=file_format, save_all=True, append_images=frames[1:], duration=int(1000 / fps), **options)

@@ -72,6 +72,8 @@ def input_config(class_type: str, shown: str, catalogue: Catalogue) -> list[Any]
 
 def input_spec(item: InputInfo, catalogue: Catalogue, default: Any) -> list[Any]:
     options: dict[str, Any] = dict(item.widget)
+    if item.series and isinstance(default, list | tuple) and len(default) == 1:
+        default = default[0]  # ComfyUI declares what a widget holds, one value
     if default is not None:
         options["default"] = default
     for name, value in (("min", item.minimum), ("max", item.maximum), ("step", item.step)):

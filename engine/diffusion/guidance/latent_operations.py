@@ -45,11 +45,16 @@ class Sharpen:
         return conv2d(padded, kernel.expand(channels, 1, *kernel.shape), groups=channels) * length
 
 
+def gaussian(radius: int, sigma: float) -> Tensor:
+    """[2 radius + 1] squared weights with the sum 1; sigma in units of the radius."""
+    axis = torch.linspace(-1, 1, 2 * radius + 1)
+    weights = torch.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * sigma**2))
+    return weights / weights.sum()
+
+
 def sharpening_kernel(radius: int, sigma: float, alpha: float) -> Tensor:
     """[2 radius + 1] squared: a Gaussian (sigma in units of the radius) times -10 alpha, with a centre that makes the sum 1."""
-    axis = torch.linspace(-1, 1, 2 * radius + 1)
-    gaussian = torch.exp(-(axis[:, None] ** 2 + axis[None, :] ** 2) / (2 * sigma**2))
-    kernel = gaussian / gaussian.sum() * (-10 * alpha)
+    kernel = gaussian(radius, sigma) * (-10 * alpha)
     kernel[radius, radius] += 1 - kernel.sum()
     return kernel
 
