@@ -114,5 +114,6 @@ def _node(row: list[Any]) -> Node:
         name: Link(value[0], value[1]) if isinstance(value, list) else value[_LITERAL] if isinstance(value, dict) else value
         for name, value in inputs.items()
     }
-    submitted, meta, parent, display = (*rest, *("", {}, None, "")[len(rest) :])
+    absent: list[Any] = ["", {}, None, ""]
+    submitted, meta, parent, display = rest + absent[len(rest) :]
     return Node(identity, kind, values, submitted, meta or {}, parent, display or "")

@@ -9,16 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from engine.errors import Forbidden, InvalidSettings, Unauthorized
 from engine.server import login
 from engine.settings import Settings
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE = "easel_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -49,7 +47,7 @@ def session_cookie(token: str) -> str:
     return hmac.new(token.encode(), b"easel session", hashlib.sha256).hexdigest()
 
 
-def guard(settings: Settings) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def guard(settings: Settings) -> Middleware:
     """The middleware."""
     token = settings.token.get_secret_value() if settings.token is not None else None
     names = {settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)} | LOOPBACK_NAMES

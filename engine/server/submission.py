@@ -56,9 +56,9 @@ def comfy_job(body: bytes, catalogue: Catalogue, limits: Limits) -> tuple[NewJob
     targets = _texts(request, "partial_execution_targets")
     validated = validate(workflow.flatten(catalogue, limits), catalogue, strict=False, targets=targets, limits=limits)
     found = problems.node_errors(validated, catalogue)
-    error = problems.refusal(validated, catalogue)
-    if error is not None:
-        raise Refused({"error": error, "node_errors": found})
+    refusal = problems.refusal(validated, catalogue)
+    if refusal is not None:
+        raise Refused({"error": refusal, "node_errors": found})
     extra = {name: value for name, value in _object(request, "extra_data").items() if name not in SECRETS}
     client_id = request.get("client_id") or extra.get("client_id") or ""
     if client_id:

@@ -169,9 +169,9 @@ async def _stream(request: web.Request, job: Job, after: int) -> web.StreamRespo
     try:
         await response.prepare(request)
         job, past = await jobs.events_after(job.id, last)
-        for event in past:
-            last = event["sequence"]
-            await response.write(_sse(event))
+        for told in past:
+            last = told["sequence"]
+            await response.write(_sse(told))
         while not job.state.over:
             try:
                 event = await asyncio.wait_for(tap.queue.get(), SSE_SILENCE)
