@@ -89,7 +89,7 @@ class Jobs:
         """Take up what the last run left: a job that was running is interrupted, and waits again or is parked."""
         for job in await self.store.running():
             log.warning("Job %s was running when Easel ended", job.id)
-            await self.store.interrupt(job.id, "Easel ended while the job ran", crashed=True, park_after=PARK_AFTER)
+            await self.store.interrupt(job.id, "Easel ended while the job ran", Result(), crashed=True, park_after=PARK_AFTER)
         self._waiting = [(*job.order, job.id) for job in await self.store.waiting()]
         heapq.heapify(self._waiting)
         await self._supervisor.start(on_frame=self._on_frame, on_ready=self._wake, on_death=self._on_death)
@@ -101,7 +101,8 @@ class Jobs:
         for task in list(self._tasks):
             await task
         if self._running is not None:
-            await self.store.interrupt(self._running.job.id, "Easel was stopped", crashed=False, park_after=PARK_AFTER)
+            result = self._running.result
+            await self.store.interrupt(self._running.job.id, "Easel was stopped", result, crashed=False, park_after=PARK_AFTER)
             self._running = None
         await self.journal.close()
         await asyncio.to_thread(self.store.close)
@@ -204,7 +205,8 @@ class Jobs:
                 except (Conflict, MissingJob):
                     continue  # cancelled or deleted at the same moment
                 if not self._supervisor.ready or self._supervisor.starts != life:
-                    job = await self.store.interrupt(job_id, "The worker ended before the job began", crashed=False, park_after=PARK_AFTER)
+                    reason = "The worker ended before the job began"
+                    job = await self.store.interrupt(job_id, reason, Result(), crashed=False, park_after=PARK_AFTER)
                     heapq.heappush(self._waiting, (*job.order, job.id))
                     continue
                 self._running = Running(job)
@@ -222,6 +224,8 @@ class Jobs:
         running = self._running
         if frame.header["type"] != "events" or running is None or running.job.id != frame.header["job"]:
             return  # of a job that is over already
+        if self._stopping:
+            return  # a worker that is told to leave cancels its job; the job itself is not cancelled
         encoded, previews = frame.parts[0], frame.parts[1:]
         batch = json.loads(encoded)
         running.add(batch)
@@ -256,7 +260,7 @@ class Jobs:
             await self._finish(running, State.CANCELLED, last)
             return
         log.error("Job %s: %s%s", job.id, reason, where)
-        job = await self.store.interrupt(job.id, f"{reason}{where}", crashed=True, park_after=PARK_AFTER)
+        job = await self.store.interrupt(job.id, f"{reason}{where}", running.result, crashed=True, park_after=PARK_AFTER)
         changes = {"state": job.state.value, "reason": job.reason}
         self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
         if job.state is State.QUEUED:

@@ -108,14 +108,14 @@ class JobStore:
 
         return await self.database.write(work)
 
-    async def interrupt(self, job_id: str, reason: str, *, crashed: bool, park_after: int) -> Job:
-        """A running job lost its process: it waits again, or is parked when that was its `park_after`th crash."""
+    async def interrupt(self, job_id: str, reason: str, result: Result, *, crashed: bool, park_after: int) -> Job:
+        """A running job lost its process: it waits again, or is parked with what it came to when that was its `park_after`th crash."""
 
         def work(connection: sqlite3.Connection) -> Job:
             job = _move(connection, job_id, State.INTERRUPTED, "crashes = crashes + ?, reason = ?", (int(crashed), reason))
             if job.crashes >= park_after:
                 text = f"Parked after {job.crashes} crashes. The last one: {reason}"
-                return _end(connection, job_id, State.PARKED, text, Result())
+                return _end(connection, job_id, State.PARKED, text, result)
             return _move(connection, job_id, State.QUEUED)
 
         return await self.database.write(work)

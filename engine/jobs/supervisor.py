@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from engine.graph.wire import Frame
@@ -34,7 +35,7 @@ class Supervisor:
         self._command = command
         self._worker: WorkerProcess | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def start(
         self,
@@ -48,10 +49,11 @@ class Supervisor:
         self._task = asyncio.create_task(self._keep_alive())
 
     async def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         if self._worker is not None:
             await self._worker.stop(STOP_SECONDS)
         if self._task is not None:
+            await asyncio.wait({self._task}, timeout=STOP_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -75,11 +77,13 @@ class Supervisor:
 
     async def _keep_alive(self) -> None:
         pause = 0.0
-        while not self._stopping:
-            await asyncio.sleep(pause)
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+                return
             began = time.monotonic()
             reason, was_ready = await self._one_life()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             await self._on_death(reason)
             lasted = time.monotonic() - began

@@ -27,7 +27,7 @@ class Heard:
         self.over: list[tuple[str, State]] = []
         self.remaining: list[int] = []
 
-    def on_events(self, job, batch, previews):
+    def on_events(self, job, result, batch, previews):
         self.events += [(job.id, event["type"]) for event in batch]
 
     def on_queue(self, remaining):

@@ -95,10 +95,10 @@ async def test_a_finished_job_keeps_its_result_and_gives_up_its_graph(store):
 async def test_two_crashes_park_a_job_and_a_release_forgives_them(store):
     await add(store, "a")
     await store.start("a")
-    job = await store.interrupt("a", "it died", crashed=True, park_after=2)
+    job = await store.interrupt("a", "it died", Result(), crashed=True, park_after=2)
     assert (job.state, job.crashes, job.reason) == (State.QUEUED, 1, "it died")
     await store.start("a")
-    job = await store.interrupt("a", "it died again", crashed=True, park_after=2)
+    job = await store.interrupt("a", "it died again", Result(), crashed=True, park_after=2)
     assert (job.state, job.attempt) == (State.PARKED, 2)
     assert "2 crashes" in job.reason and "it died again" in job.reason
     assert [job.id for job in await store.over()] == ["a"]
@@ -112,7 +112,7 @@ async def test_a_stop_is_no_crash(store):
     await add(store, "a")
     for _ in range(3):
         await store.start("a")
-        job = await store.interrupt("a", "stopped", crashed=False, park_after=2)
+        job = await store.interrupt("a", "stopped", Result(), crashed=False, park_after=2)
     assert (job.state, job.crashes, job.attempt) == (State.QUEUED, 0, 3)
 
 

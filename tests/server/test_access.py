@@ -7,7 +7,7 @@ import pytest
 from engine.errors import InvalidSettings
 from engine.server.app import create_app
 from engine.settings import Settings
-from tests.server.conftest import chain, serving
+from tests.server.serving import chain, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

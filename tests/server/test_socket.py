@@ -9,7 +9,7 @@ import struct
 import aiohttp
 import pytest
 
-from tests.server.conftest import chain, one
+from tests.server.serving import chain, one
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.server.conftest import chain, one
+from tests.server.serving import chain, one
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

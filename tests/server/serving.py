@@ -1,0 +1,152 @@
+"""A server in the process of the tests, with a real worker process and trivial nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from engine.jobs.worker_process import COMMAND
+from engine.server.app import create_app
+from engine.settings import Settings
+
+PACK = '''
+import os
+import signal
+import time
+
+from engine.graph import Alias, Blocked, Context, Shown, Variadic, node
+
+
+@node("Add", category="test", aliases=(Alias("ComfyAdd", inputs={"left": "a", "right": "b"}),))
+def add(a: int, b: int = 0) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@node("Words", category="test")
+def words(text: str = "words") -> str:
+    """Give a text."""
+    return text
+
+
+@node("Show", category="test", output_node=True)
+def show(values: Variadic[int]) -> Shown:
+    """Show the sum of all numbers."""
+    return Shown({"text": [str(sum(values))]})
+
+
+@node("Wait", category="test", cache="always_run")
+def wait(ctx: Context, seconds: float = 60.0, steps: int = 0, a: int = 0) -> int:
+    """Wait, in steps that can be cancelled."""
+    for step in range(steps or int(seconds * 100)):
+        ctx.progress(step + 1, steps or int(seconds * 100), b"\\xff\\xd8 a picture")
+        time.sleep(0.01)
+    return a
+
+
+@node("Sleep", category="test", cache="always_run")
+def sleep(seconds: float = 60.0) -> int:
+    """Sleep without looking at anything."""
+    time.sleep(seconds)
+    return 1
+
+
+@node("Fail", category="test")
+def fail(text: str = "it does not work", a: int = 0) -> int:
+    """Raise."""
+    raise ValueError(text)
+
+
+@node("Die", category="test", cache="always_run")
+def die(a: int = 0) -> int:
+    """End the process."""
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return a
+
+
+@node("Block", category="test")
+def block(message: str = "not today") -> int | Blocked:
+    """Block what follows."""
+    return Blocked(message)
+'''
+
+
+def chain(length: int, start: int = 0) -> dict[str, Any]:
+    """A line of additions and a node that shows the last."""
+    graph: dict[str, Any] = {"0": {"class_type": "Add", "inputs": {"a": start, "b": 1}}}
+    for number in range(1, length):
+        graph[str(number)] = {"class_type": "Add", "inputs": {"a": [str(number - 1), 0], "b": 1}}
+    graph["show"] = {"class_type": "Show", "inputs": {"values0": [str(length - 1), 0]}}
+    return graph
+
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "Wait": {"seconds": 60.0, "steps": 0, "a": 0},
+    "Sleep": {"seconds": 60.0},
+    "Fail": {"text": "it does not work", "a": 0},
+    "Die": {"a": 0},
+    "Block": {"message": "not today"},
+}
+
+
+def one(class_type: str, **inputs: Any) -> dict[str, Any]:
+    """One node and a node that shows what it gives."""
+    return {
+        "node": {"class_type": class_type, "inputs": {**DEFAULTS[class_type], **inputs}},
+        "show": {"class_type": "Show", "inputs": {"values0": ["node", 0]}},
+    }
+
+
+class Api(TestClient):
+    """A client of the test server, with what tests do often."""
+
+    settings: Settings
+
+    async def json(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
+        async with self.request(method, path, **options) as response:
+            text = await response.text()
+            assert response.status == status, text
+            return json.loads(text) if text else None
+
+    async def queue(self, prompt: dict[str, Any], status: int = 200, **more: Any) -> Any:
+        return await self.json("POST", "/prompt", status, data=json.dumps({"prompt": prompt, **more}))
+
+    async def entry(self, prompt_id: str) -> dict[str, Any]:
+        """The history entry of a job, once it is over."""
+        async with asyncio.timeout(30):
+            while not (found := await self.json("GET", f"/history/{prompt_id}")):
+                await asyncio.sleep(0.01)
+        return found[prompt_id]
+
+    async def run(self, prompt: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return await self.entry((await self.queue(prompt, **more))["prompt_id"])
+
+    async def until_running(self, job_id: str) -> None:
+        """Until the job's first node is at work."""
+        async with asyncio.timeout(30):
+            while (await self.json("GET", f"/api/v1/jobs/{job_id}"))["progress"] in (None, {"done": 0, "total": 2, "nodes": {}}):
+                await asyncio.sleep(0.01)
+
+
+def make_data(folder: Path) -> Path:
+    """A data folder with the trivial nodes."""
+    pack = folder / "custom_nodes"
+    pack.mkdir(parents=True)
+    (pack / "tests_pack.py").write_text(PACK)
+    return folder
+
+
+@asynccontextmanager
+async def serving(data: Path, *, worker: Sequence[str] = COMMAND, **settings: Any) -> AsyncIterator[Api]:
+    """A server with these settings, and another command as its worker if asked for."""
+    chosen = Settings(**{"data": data, "packages": (), "cancel_grace": 0.5, **settings})
+    async with Api(TestServer(create_app(chosen, worker=worker))) as client:
+        client.settings = chosen
+        yield client
