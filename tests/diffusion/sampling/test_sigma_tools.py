@@ -12,9 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.diffusion.sampling.align_your_steps import align_your_steps
-from engine.diffusion.sampling.schedule_parts import flip, refine, split, split_by_denoise, with_first
 from engine.diffusion.sampling.schedules import exponential_range, karras_range, laplace_range, polyexponential_range, variance_preserving
+from engine.diffusion.sampling.sigma_tools import align_your_steps, extended, flipped, split, split_by_denoise, with_first
 
 FIGURES = Path(__file__).parents[2] / "data" / "reference"
 TENSORS = load_file(FIGURES / "nodes.safetensors")
@@ -28,9 +27,9 @@ NODES: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
     "VPScheduler": lambda steps, beta_d, beta_min, eps_s: variance_preserving(steps, beta_d, beta_min, eps_s),
     "SplitSigmas": lambda sigmas, step: split(sigmas, step),
     "SplitSigmasDenoise": lambda sigmas, denoise: split_by_denoise(sigmas, denoise),
-    "FlipSigmas": lambda sigmas: flip(sigmas),
+    "FlipSigmas": lambda sigmas: flipped(sigmas),
     "SetFirstSigma": lambda sigmas, sigma: with_first(sigmas, sigma),
-    "ExtendIntermediateSigmas": lambda sigmas, steps, start_at_sigma, end_at_sigma, spacing: refine(
+    "ExtendIntermediateSigmas": lambda sigmas, steps, start_at_sigma, end_at_sigma, spacing: extended(
         sigmas, steps, start_at_sigma, end_at_sigma, spacing
     ),
 }
