@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,13 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
     told = {(method, path) for method, path in served - twins if method != "HEAD"}
     assert not [f"{method} {path}" for method, path in sorted(told) if f"`{method} {path}`" not in page]
     assert not [entry for entry in re.findall(r"`([A-Z]+ /[^`]*)`", page) if tuple(entry.split()) not in served]
+
+
+def test_the_node_of_the_readme_works(tmp_path: Path) -> None:
+    node, test = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "posterize.py").write_text(f"{node}\n{test}")
+    registry = Registry()
+    registry.load_folder(tmp_path)
+    assert registry.failures == {}
+    assert registry.definition("Posterize").info.inputs[1].help
+    sys.modules["easel_custom_nodes.posterize"].test_two_levels_leave_black_and_white()
