@@ -52,7 +52,12 @@ def latent_interpolate(samples1: Latent, samples2: Latent, ratio: Share = 1.0) -
     return replace(samples1, samples=interpolated(samples1.samples, matched(samples2, samples1), ratio))
 
 
-@node("LatentOperationTonemapReinhard", category="latent/advanced/operations", display_name="Latent Operation Tonemap Reinhard")
+@node(
+    "LatentOperationTonemapReinhard",
+    category="latent/advanced/operations",
+    display_name="Latent Operation Tonemap Reinhard",
+    experimental=True,
+)
 def latent_operation_tonemap_reinhard(multiplier: Annotated[float, Field(ge=0, le=100), Widget(step=0.01)] = 1.0) -> Operation:
     """Compress what stands out of a latent image.
 
@@ -61,7 +66,7 @@ def latent_operation_tonemap_reinhard(multiplier: Annotated[float, Field(ge=0, l
     return ToneMap(multiplier)
 
 
-@node("LatentOperationSharpen", category="latent/advanced/operations", display_name="Latent Operation Sharpen")
+@node("LatentOperationSharpen", category="latent/advanced/operations", display_name="Latent Operation Sharpen", experimental=True)
 def latent_operation_sharpen(
     sharpen_radius: Annotated[int, Field(ge=1, le=31), Widget(step=1)] = 9,
     sigma: Annotated[float, Field(ge=0.1, le=10), Widget(step=0.1)] = 1.0,

@@ -63,7 +63,7 @@ def ksampler(
             sampler_name=sampler_name,
             scheduler=scheduler,
             denoise=denoise,
-            callback=_progress(ctx, model),
+            callback=progress(ctx, model),
         )
 
 
@@ -107,11 +107,11 @@ def ksampler_advanced(
             end_at_step=end_at_step,
             add_noise=add_noise == "enable",
             leftover_noise=return_with_leftover_noise == "enable",
-            callback=_progress(ctx, model),
+            callback=progress(ctx, model),
         )
 
 
-def _progress(ctx: Context, model: Model) -> ProgressCallback:
+def progress(ctx: Context, model: Model) -> ProgressCallback:
     def report(step: int, total: int, x: Tensor, denoised: Tensor) -> None:
         ctx.progress(step, total, preview=partial(latent_preview, model, denoised))
 

@@ -10,6 +10,10 @@ from torch import Tensor
 
 from engine.diffusion.pixels.resize import fit_to
 from engine.diffusion.sampling.conditions import repeat_to
+from engine.diffusion.sampling.latent_format import LatentFormat
+from engine.diffusion.sampling.noise import Noise
+from engine.diffusion.sampling.prediction import Prediction
+from engine.diffusion.sampling.sample import fit_channels
 from engine.values.latent import Latent
 
 SMALLEST = 8
@@ -121,3 +125,15 @@ def cut(latent: Latent, direction: str, index: int, amount: int) -> Latent:
     extent = latent.samples.shape[dimension]
     start = min(index, extent - 1) if index >= 0 else max(index + extent, 0)
     return replace(latent, samples=latent.samples.narrow(dimension, start, min(amount, extent - start)))
+
+
+def noised(latent: Latent, noise: Noise, sigmas: Tensor, prediction: Prediction, latent_format: LatentFormat) -> Latent:
+    """The latent with the noise between the first and the last of the levels (of one level, all of it); with no level, as it is."""
+    if not len(sigmas):
+        return latent
+    amount = (sigmas[0] - sigmas[-1]).abs() if len(sigmas) > 1 else sigmas[0]
+    samples = fit_channels(latent.samples.float(), latent_format)
+    if samples.count_nonzero():
+        samples = latent_format.process_in(samples)
+    mixed = prediction.start(amount, noise.draw(replace(latent, samples=samples)), samples)
+    return replace(latent, samples=latent_format.process_out(mixed).nan_to_num(0.0, 0.0, 0.0))

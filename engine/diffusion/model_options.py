@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.diffusion.families import FAMILIES
 from engine.diffusion.sampling.guidance import GuidanceOptions
+from engine.diffusion.sampling.latent_format import LatentFormat
 from engine.diffusion.sampling.prediction import Prediction, prediction_of
 from engine.values.model import Model
 
@@ -13,6 +14,11 @@ from engine.values.model import Model
 def prediction(model: Model) -> Prediction:
     """The model's own prediction, or the one set on it."""
     return model.options.get("prediction") or prediction_of(FAMILIES[model.weights.family].prediction)
+
+
+def latent_format(model: Model) -> LatentFormat:
+    """The latent space of the model's family, or the one set on it."""
+    return model.options.get("latent_format") or FAMILIES[model.weights.family].latent_format
 
 
 def guidance(model: Model) -> GuidanceOptions:

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from engine.diffusion.extra_channels import inputs_of
-from engine.diffusion.families import FAMILIES
 from engine.diffusion.memory import Memory
-from engine.diffusion.sampling.guidance import GuidanceOptions
+from engine.diffusion.model_options import guidance, latent_format, prediction
 from engine.diffusion.sampling.model import DiffusionModel
-from engine.diffusion.sampling.prediction import prediction_of
 from engine.values.model import Model
 
 BYTES_PER_CHANNEL = 250
@@ -24,7 +22,7 @@ BYTES_PER_CHANNEL = 250
 @contextmanager
 def diffusion_model(memory: Memory, model: Model) -> Iterator[DiffusionModel]:
     """The network of a model with its patches, loaded for as long as the block runs."""
-    family = FAMILIES[model.weights.family]
+    space = latent_format(model)
     config = model.weights.arguments
     width, dtype = config["block_out_channels"][0], memory.numerics.network
 
@@ -34,12 +32,12 @@ def diffusion_model(memory: Memory, model: Model) -> Iterator[DiffusionModel]:
     with memory.unet(model) as unet:
         yield DiffusionModel(
             network=_Network(memory, unet),
-            prediction=model.options.get("prediction") or prediction_of(family.prediction),
-            latent_format=family.latent_format,
+            prediction=prediction(model),
+            latent_format=space,
             device=memory.numerics.device,
             dtype=dtype,
-            options=model.options.get("guidance") or GuidanceOptions(),
-            inputs=inputs_of(config["in_channels"], family.latent_format),
+            options=guidance(model),
+            inputs=inputs_of(config["in_channels"], space),
             fits=fits,
         )
 

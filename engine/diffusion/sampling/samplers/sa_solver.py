@@ -37,10 +37,12 @@ def sa_solver(
     predictor_order: int = 3,
     corrector_order: int = 4,
     evaluate_corrected: bool = False,
+    simple_order_2: bool = False,
 ) -> Tensor:
     """SA-Solver (Xue et al. 2023, algorithm 1), data prediction, with orders that fall towards the end.
 
-    evaluate_corrected: evaluate again after correcting (PECE), two evaluations a step.
+    corrector_order: 0 leaves the prediction as it is. evaluate_corrected: evaluate again after correcting (PECE), two evaluations a
+    step. simple_order_2: where the order is 2, the weights of the paper's appendix D instead of the exact integrals.
     """
     prediction = denoiser.prediction
     sigmas = below_all_noise(sigmas, prediction)
@@ -54,12 +56,11 @@ def sa_solver(
         callback(step, predicted, denoised)
         history.append(denoised)
         order = min(corrector_order, len(history), last - step)
-        if step == 0 or (sigma_next == 0 and not evaluate_corrected):
+        if step == 0 or corrector_order == 0 or (sigma_next == 0 and not evaluate_corrected):
             x = predicted
         else:
-            x = _adams(
-                x, history, log_snr[step - order + 1 : step + 1], sigmas[step - 1 : step + 1], log_snr[step - 1 : step + 1], strength
-            )
+            nodes = log_snr[step - order + 1 : step + 1]
+            x = _adams(x, history, nodes, sigmas[step - 1 : step + 1], log_snr[step - 1 : step + 1], strength, simple_order_2)
             x = x + drawn
             if evaluate_corrected:
                 denoised = history[-1] = denoiser(x, sigma)
@@ -72,11 +73,13 @@ def sa_solver(
             h = log_snr[step + 1] - log_snr[step]
             drawn = noise(sigma, sigma_next) * sigma_next * (-torch.expm1(-2 * strength**2 * h)).sqrt() * s_noise
         nodes = log_snr[step - order + 1 : step + 1]
-        predicted = _adams(x, history, nodes, sigmas[step : step + 2], log_snr[step : step + 2], strength) + drawn
+        predicted = _adams(x, history, nodes, sigmas[step : step + 2], log_snr[step : step + 2], strength, simple_order_2) + drawn
     return predicted
 
 
-def _adams(x: Tensor, history: Sequence[Tensor], nodes: Tensor, sigmas: Tensor, log_snr: Tensor, strength: float) -> Tensor:
+def _adams(
+    x: Tensor, history: Sequence[Tensor], nodes: Tensor, sigmas: Tensor, log_snr: Tensor, strength: float, simple_order_2: bool = False
+) -> Tensor:
     """x carried over a step by the polynomial through the last len(nodes) predictions, without its noise.
 
     nodes: log-SNRs of these predictions; sigmas, log_snr: of both ends of the step.
@@ -84,13 +87,14 @@ def _adams(x: Tensor, history: Sequence[Tensor], nodes: Tensor, sigmas: Tensor, 
     h = log_snr[1] - log_snr[0]
     x = sigmas[1] / sigmas[0] * (-(strength**2) * h).exp() * x
     alpha = (sigmas[1] * log_snr[1].exp()).item()
-    weights = alpha * _weights(nodes.double(), log_snr.double(), strength)
+    weigh = simple_weights if simple_order_2 and len(nodes) == 2 else exact_weights
+    weights = alpha * weigh(nodes.double(), log_snr.double(), strength)
     for weight, denoised in zip(weights.tolist(), list(history)[-len(nodes) :], strict=True):
         x = x + weight * denoised
     return x
 
 
-def _weights(nodes: Tensor, log_snr: Tensor, strength: float) -> Tensor:
+def exact_weights(nodes: Tensor, log_snr: Tensor, strength: float) -> Tensor:
     """Integrals of the Lagrange basis of `nodes` under the step's exponential weight, in float64 (the system is badly conditioned)."""
     rate = 1 + strength**2
     start, end = log_snr
@@ -100,3 +104,15 @@ def _weights(nodes: Tensor, log_snr: Tensor, strength: float) -> Tensor:
         integrals.append(end**power - decay * start**power - power / rate * integrals[-1])
     powers = nodes ** torch.arange(len(nodes))[:, None]
     return torch.linalg.solve(powers, torch.stack(integrals))
+
+
+def simple_weights(nodes: Tensor, log_snr: Tensor, strength: float) -> Tensor:
+    """The leading terms of `exact_weights` for two nodes: both ends of the step, or its start and the node before it (appendix D)."""
+    rate = 1 + strength**2
+    start, end = log_snr
+    h = end - start
+    total = -torch.expm1(-rate * h)
+    if nodes[-1] > start:
+        return torch.stack([total - rate * h / 2, rate * h / 2])
+    older = rate * h**2 / 2 / (nodes[0] - start)
+    return torch.stack([older, total - older])
