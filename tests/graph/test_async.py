@@ -22,13 +22,13 @@ def test_coroutines_overlap(lab):
     wanted = graph(
         **{f"n{i}": ("Nap", {"value": i, "seconds": 0.3}) for i in range(20)}, j=("Join", {f"words{i}": f"@n{i}" for i in range(20)})
     )
-    assert timed(lab, wanted, "j") < 2.0
+    assert timed(lab, wanted, "j") < 4.0  # one after the other they take 6
     assert lab.called("Nap") == 20
 
 
 def test_the_items_of_a_list_overlap_in_a_coroutine(lab):
     wanted = graph(r=("Range", {"stop": 10}), n=("Nap", {"value": "@r", "seconds": 0.3}))
-    assert timed(lab, wanted, "n") < 1.5 and lab.called("Nap") == 10
+    assert timed(lab, wanted, "n") < 2.5 and lab.called("Nap") == 10
 
 
 def test_a_node_on_the_device_does_not_hold_up_coroutines_or_others(lab):
@@ -49,10 +49,10 @@ def test_the_device_does_one_thing_at_a_time_in_order(lab):
     assert lab.calls == [(kind, i) for i in range(5) for kind in ("Work", "Worked")]
 
 
-def test_slow_cpu_nodes_use_the_whole_pool(lab):
-    lab.renew(cpu_threads=4)
-    wanted = graph(**{f"s{i}": ("Slow", {"value": i}) for i in range(8)}, j=("Join", {f"words{i}": f"@s{i}" for i in range(8)}))
-    assert timed(lab, wanted, "j") < 8 * 0.06
+def test_slow_cpu_nodes_run_beside_each_other(lab):
+    """Each of them waits until the other has begun."""
+    wanted = graph(a=("Meet", {"value": 1}), b=("Meet", {"value": 2}), out=("Pair", {"a": "@a", "b": "@b"}))
+    assert lab.value(wanted, "out") == "1-2"
 
 
 def test_waiting_for_files_does_not_hold_up_the_cpu(lab):

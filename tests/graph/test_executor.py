@@ -168,9 +168,9 @@ def chain_of(length: int) -> Graph:
 def test_a_long_chain_does_not_recurse_and_its_cost_is_linear(lab):
     def seconds(length: int) -> float:
         lab.executor.cache.clear()
-        began = time.perf_counter()
+        began = time.process_time()
         assert lab.value(chain_of(length), str(length - 1)) == length - 1
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     seconds(200)
     small = min(seconds(2_000) for _ in range(3)) / 2_000

@@ -138,11 +138,11 @@ def test_ten_thousand_rounds_cost_ten_thousand_nodes(lab):
         wanted = graph(
             s=("RepeatStart", {"value": 0}), x=("Add", {"a": "@s:2"}), e=("RepeatEnd", {"loop": "@s", "value": "@x", "count": count})
         )
-        began = time.perf_counter()
+        began = time.process_time()
         outcome = lab.run(wanted, "e")
         assert outcome.values["e"] == ((count,),)
         assert len(outcome.records) == 3 + 2 * (count - 1)
-        return time.perf_counter() - began
+        return time.process_time() - began
 
     run(50)
     small = run(1_000) / 1_000

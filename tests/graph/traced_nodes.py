@@ -283,7 +283,7 @@ def release() -> int:
 @node("NapAndFail", category="test")
 async def nap_and_fail(value: int) -> int:
     try:
-        await asyncio.sleep(0.05 * (1 + value))
+        await asyncio.sleep(0.05 * 8**value)
     except asyncio.CancelledError:
         CALLS.append(("cancelled", value))
         raise
@@ -336,3 +336,12 @@ def plain() -> Any:
 def read_input(ctx: Context, name: Annotated[str, Choice("input:image")]) -> str:
     CALLS.append(("ReadInput", name))
     return ctx.folders.resolve("input:image", name).read_text()
+
+
+MEETING = threading.Barrier(2)
+
+
+@node("Meet", category="test")
+def meet(value: int) -> int:
+    MEETING.wait(20)
+    return value
