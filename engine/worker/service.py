@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -130,4 +131,5 @@ def main() -> None:
     hello = channel.receive()
     settings = Settings.model_validate_json(hello.header["settings"])
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    gc.set_threshold(10_000, 20, 50)  # a graph of 100,000 nodes is millions of objects that live on: looking through them again costs as much
     asyncio.run(Service(channel, settings).run())
