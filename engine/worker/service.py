@@ -131,5 +131,5 @@ def main() -> None:
     hello = channel.receive()
     settings = Settings.model_validate_json(hello.header["settings"])
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    gc.set_threshold(10_000, 20, 50)  # a graph of 100,000 nodes is millions of objects that live on: looking through them again costs as much
+    gc.set_threshold(10_000, 20, 50)  # a large graph is millions of objects that live on; looking through them again and again is dear
     asyncio.run(Service(channel, settings).run())
