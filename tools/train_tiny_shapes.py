@@ -18,7 +18,7 @@ from tools.tiny_shapes.prompts import held_out_prompts
 
 SEED = 7
 OUT = Path(__file__).parents[1] / "engine" / "models" / "checkpoints" / "tiny-shapes.safetensors"
-LOOKS = 48
+LOOKS = 40
 
 
 def options() -> argparse.Namespace:
@@ -27,8 +27,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=OUT, help="the checkpoint to write; written again at every look")
     parser.add_argument("--pictures", type=int, default=12_000)
     parser.add_argument("--text-steps", type=int, default=800)
-    parser.add_argument("--autoencoder-steps", type=int, default=1_900)
+    parser.add_argument("--autoencoder-steps", type=int, nargs=3, default=(1_900, 1_000, 500), help="whole pictures, crops, polish")
     parser.add_argument("--denoiser-steps", type=int, default=6_000)
+    parser.add_argument("--decoder-steps", type=int, default=700)
     parser.add_argument("--processes", type=int, default=2, help="one core each, for the denoiser; 16 pictures per step each")
     return parser.parse_args()
 
@@ -55,16 +56,35 @@ def prepare(chosen: argparse.Namespace) -> None:
 
 def train_autoencoder(team: Team, chosen: argparse.Namespace) -> None:
     """The part of one process in the autoencoder's training."""
-    pictures = data.pictures(data.scenes(chosen.pictures, SEED), chosen.folder, SEED)
-    autoencoder.train(pictures, chosen.folder, chosen.autoencoder_steps, team)
+    scenes = data.scenes(chosen.pictures, SEED)
+    pictures = data.pictures(scenes, chosen.folder, SEED)
+    autoencoder.train(pictures, data.centres(scenes), chosen.folder, tuple(chosen.autoencoder_steps), team)
+
+
+def train_decoder(team: Team, chosen: argparse.Namespace) -> None:
+    """The part of one process in the last touch: the decoder learns the latents as they are, then the checkpoint is written."""
+    scenes = data.scenes(chosen.pictures, SEED)
+    pictures = data.pictures(scenes, chosen.folder, SEED)
+    prepared, vae = load_prepared(chosen.folder)
+    latents = FORMAT.process_out(prepared["latents"])
+    autoencoder.sharpen(vae, latents, pictures, data.centres(scenes), chosen.folder, chosen.decoder_steps, team)
+    if team.rank == 0:
+        encoder = text.train(chosen.folder, chosen.text_steps)
+        export.write(chosen.out, denoiser.load(chosen.folder), vae, encoder, prepared["factors"])
+
+
+def load_prepared(folder: Path) -> tuple[dict, AutoencoderKL]:
+    """The latents and preview factors that `prepare` left, and the autoencoder that made them."""
+    prepared = torch.load(folder / "latents.pt", weights_only=True)
+    vae = AutoencoderKL(**autoencoder.CONFIG).eval()
+    vae.load_state_dict(prepared["vae"])
+    return prepared, vae
 
 
 def train_denoiser(team: Team, chosen: argparse.Namespace) -> None:
     """The part of one process in the denoiser's training, with looks at held-out prompts on the way."""
     folder = chosen.folder
-    prepared = torch.load(folder / "latents.pt", weights_only=True)
-    vae = AutoencoderKL(**autoencoder.CONFIG).eval()
-    vae.load_state_dict(prepared["vae"])
+    prepared, vae = load_prepared(folder)
     encoder = text.train(folder, chosen.text_steps)
     material = denoiser.Material(prepared["latents"], data.scenes(chosen.pictures, SEED), encoder)
     prompts = held_out_prompts(LOOKS, things=1, seed=SEED)[team.rank :: team.size]
@@ -82,6 +102,7 @@ def main() -> None:
     chosen = options()
     prepare(chosen)
     run_team(train_denoiser, chosen.processes, chosen)
+    run_team(train_decoder, chosen.processes, chosen)
 
 
 if __name__ == "__main__":

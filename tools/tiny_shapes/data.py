@@ -24,3 +24,9 @@ def pictures(made: list[Scene], folder: Path, seed: int) -> np.ndarray:
         drawn = np.stack([draw_scene(scene, rng) for scene in made])
         np.save(path, drawn)
     return np.load(path, mmap_mode="r")
+
+
+def centres(made: list[Scene]) -> np.ndarray:
+    """x and y of one thing in each scene, float64 [N, 2]; of the first and the second in turn where there are two."""
+    things = [scene.things[i % len(scene.things)] for i, scene in enumerate(made)]
+    return np.array([(thing.x, thing.y) for thing in things])

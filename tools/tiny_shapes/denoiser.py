@@ -36,7 +36,9 @@ UNCAPTIONED = 0.1
 EMA_DECAY = 0.998
 # The mean of a plain noise of 16 x 16 values is so small that a flat picture's colours show through it at every level,
 # and the text would hardly be needed. So each channel of the noise is shifted as a whole, at first by much.
-NOISE_OFFSET, LATE_NOISE_OFFSET, LATE = 0.3, 0.1, 0.7
+LATE = 0.45  # the part of the training after which colours are settled and shapes matter
+NOISE_OFFSETS = (0.3, 0.1)  # early, late
+CROWDED = ((600, 1000), (250, 850))  # half of the timesteps are drawn from this range: early, late
 LOWEST_WEIGHT, HIGHEST_WEIGHT = 0.5, 20.0
 
 
@@ -92,14 +94,15 @@ def hidden_states(text: CLIPTextModel, ids: list[list[int]]) -> torch.Tensor:
 
 
 def weighted_loss(
-    unet: UNet2DConditionModel, latents: torch.Tensor, hidden: torch.Tensor, sigmas: torch.Tensor, offset: float, draw: torch.Generator
+    unet: UNet2DConditionModel, latents: torch.Tensor, hidden: torch.Tensor, sigmas: torch.Tensor, late: bool, draw: torch.Generator
 ):
-    """The epsilon error times sigma^2 (so the error of the picture), between 0.5 and 20; half of the timesteps above 600."""
+    """The epsilon error times sigma^2 (so the error of the picture), between 0.5 and 20; half of the timesteps from a range."""
     count = len(latents)
     uniform = torch.rand(count, generator=draw)
-    timesteps = torch.where(torch.arange(count) % 2 == 0, uniform * 1000, 600 + uniform * 400).long().clamp(max=999)
+    low, high = CROWDED[late]
+    timesteps = torch.where(torch.arange(count) % 2 == 0, uniform * 1000, low + uniform * (high - low)).long().clamp(max=999)
     sigma = sigmas[timesteps].view(-1, 1, 1, 1)
-    noise = torch.randn(latents.shape, generator=draw) + offset * torch.randn((count, latents.shape[1], 1, 1), generator=draw)
+    noise = torch.randn(latents.shape, generator=draw) + NOISE_OFFSETS[late] * torch.randn((count, latents.shape[1], 1, 1), generator=draw)
     noisy = (latents + sigma * noise) / (sigma.square() + 1).sqrt()
     guess = unet(noisy, timesteps, encoder_hidden_states=hidden).sample
     weight = sigma.square().clamp(LOWEST_WEIGHT, HIGHEST_WEIGHT)
@@ -123,8 +126,7 @@ def train(material: Material, folder: Path, steps: int, team: Team) -> Iterator[
     for step in range(start, steps):
         seed = step * team.size + team.rank
         latents, hidden = material.batch(random.Random(seed), BATCH)
-        offset = NOISE_OFFSET if step < LATE * steps else LATE_NOISE_OFFSET
-        loss = weighted_loss(unet, latents, hidden, sigmas, offset, torch.Generator().manual_seed(seed))
+        loss = weighted_loss(unet, latents, hidden, sigmas, step >= LATE * steps, torch.Generator().manual_seed(seed))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         team.average([p.grad for p in unet.parameters()])
@@ -142,6 +144,13 @@ def train(material: Material, folder: Path, steps: int, team: Team) -> Iterator[
             if team.rank == 0:
                 checkpoint.save(done)
             yield done, averaged
+
+
+def load(folder: Path) -> UNet2DConditionModel:
+    """The averaged U-Net that `train` left in the folder."""
+    unet = UNet2DConditionModel(**CONFIG).eval()
+    unet.load_state_dict(torch.load(folder / "denoiser.pt", weights_only=True)["averaged"])
+    return unet
 
 
 @torch.no_grad()

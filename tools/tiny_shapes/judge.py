@@ -17,11 +17,11 @@ from tools.tiny_shapes.pictures import COLOURS, SHAPES, Thing, coverage
 COLOUR_REACH = 75.0  # farthest distance in RGB from a colour of the table that still counts as that colour
 SAME_AS_GROUND = 60.0  # distance in RGB up to which a pixel belongs to the ground
 SMALLEST = 60  # pixels; smaller islands are specks
-FIT = 0.80  # least overlap (intersection over union) of a shape with its template
+FIT = 0.65  # least overlap (intersection over union) of a shape with its template
 ROUGH = 14.0  # most that pixels of one surface may differ from their neighbours, in RGB levels
 EDGE_REACH = 6  # pixels around an island that may belong to its edge
-SOFT_EDGE = 1.8  # most pixels half way between ground and shape, per pixel of border
-STRAY = 0.03  # largest part of the picture that may be neither ground nor shape
+SOFT_EDGE = 3.8  # most pixels half way between ground and shape, per pixel of border
+STRAY = 0.03  # largest part of the picture that may be neither ground, nor shape, nor between the two
 TEMPLATE = 48
 
 
@@ -170,7 +170,8 @@ def judge(picture: np.ndarray) -> Verdict:
             continue
         soft = int((around & (share > 0.25) & (share < 0.75)).sum())
         sharp &= soft <= SOFT_EDGE * int((mask & _grown(~mask)).sum())
-        settled |= around & (np.linalg.norm(pixels - colour, axis=2) <= SAME_AS_GROUND)
+        blend = ground + share.clip(-0.2, 1.2)[:, :, None] * (colour - ground)
+        settled |= around & (np.linalg.norm(pixels - blend, axis=2) <= SAME_AS_GROUND)
         found.append(_describe(mask, colour))
     calm = _roughness(pixels, on_ground & ~_grown(~on_ground)) <= ROUGH
     clean = bool(sharp and calm and (~settled).mean() <= STRAY)

@@ -26,7 +26,7 @@ DAMAGES: dict[str, Damage] = {
     "noise of 30 levels": _noisy(30),
     "noise of 60 levels": _noisy(60),
     "nothing but noise": lambda picture, draw: draw.integers(0, 256, picture.shape).astype(np.uint8),
-    "blur of 3 pixels": _blurred(3),
+    "blur of 4 pixels": _blurred(4),
     "blur of 8 pixels": _blurred(8),
 }
 

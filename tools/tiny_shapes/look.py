@@ -45,6 +45,9 @@ def look(
     for prompt, begun, picture in zip(prompts, first, pictures, strict=True):
         verdict, thing, ground = judge(picture), prompt.scene.things[0], prompt.scene.ground
         border = np.concatenate([begun[:8].reshape(-1, 3), begun[-8:].reshape(-1, 3)])
-        answers = [verdict.background == ground, verdict.colour == thing.colour, verdict.shape == thing.shape]
-        right += torch.tensor([nearest_colour(np.median(border, axis=0)) == ground, *answers, all(answers)])
+        found = verdict.things[0] if verdict.things else None
+        answers = [verdict.background == ground, found and found.colour == thing.colour, found and found.shape == thing.shape]
+        right += torch.tensor(
+            [nearest_colour(np.median(border, axis=0)) == ground, *map(bool, answers), all(answers) and bool(verdict.shape)]
+        )
     return right, pictures

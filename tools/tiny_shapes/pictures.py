@@ -131,18 +131,18 @@ def random_scene(rng: random.Random, *, grading: bool = False, things: int | Non
     made = []
     for sign in (-1, 1):
         shape, colour = _combination(rng, ground, grading)
-        along, across = SIZE / 2 + sign * rng.uniform(28, 33), SIZE / 2 + rng.uniform(-6, 6)
+        along, across = SIZE / 2 + sign * rng.uniform(29, 33), SIZE / 2 + rng.uniform(-6, 6)
         x, y = (along, across) if relation == "left" else (across, along)
-        made.append(Thing(shape, colour, x, y, rng.uniform(20, 25)))
+        made.append(Thing(shape, colour, x, y, rng.uniform(22, 26)))
     return Scene(tuple(made), ground, relation=relation)
 
 
 def _single(rng: random.Random, ground: str, grading: bool) -> Scene:
     shape, colour = _combination(rng, ground, grading)
     size = rng.choice(("small", "large"))
-    radius = rng.uniform(17, 21) if size == "small" else rng.uniform(35, 42)
+    radius = rng.uniform(22, 26) if size == "small" else rng.uniform(37, 43)
     position = "centre" if rng.random() < 0.5 else rng.choice(("left", "right", "top", "bottom"))
-    shift = 34 if size == "small" else 19
+    shift = 31 if size == "small" else 18
     dx, dy = POSITIONS[position]
     x = SIZE / 2 + dx * shift + rng.uniform(-3, 3)
     y = SIZE / 2 + dy * shift + rng.uniform(-3, 3)
