@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from aiohttp import BodyPartReader, StreamReader, web
 
-from engine.errors import Conflict, QuotaExceeded
+from engine.errors import Conflict, MissingFile, QuotaExceeded
+from engine.graph.folders import Folders
 from engine.server.responses import SANDBOX
 
 SHOWN_TYPES = frozenset(
@@ -22,6 +23,14 @@ SHOWN_TYPES = frozenset(
 """What a browser may show; anything else (SVG and HTML above all) is downloaded."""
 
 CHUNK = 1 << 20
+
+
+def find(folders: Folders, root: str, name: str) -> Path:
+    """`Folders.resolve` for clients: where the folder lies on this machine is not told."""
+    try:
+        return folders.resolve(root, name)
+    except MissingFile as error:
+        raise MissingFile(error.message, details=error.details) from error
 
 
 def file_response(path: Path) -> web.FileResponse:

@@ -13,7 +13,7 @@ from engine.errors import BadRequest, Forbidden, MissingFile, UnsafePath
 from engine.graph.folders import Folders
 from engine.graph.paths import inside, parts_of
 from engine.server import pictures
-from engine.server.files import Incoming, disposition, file_response
+from engine.server.files import Incoming, disposition, file_response, find
 from engine.server.responses import SANDBOX, json_response
 from engine.server.state import server_of
 
@@ -86,12 +86,12 @@ def _viewed(folders: Folders, filename: Any, root: Any, subfolder: Any) -> Path:
     if not filename:
         raise BadRequest("The file name is empty")
     if not subfolder.strip("/"):
-        return folders.resolve(root, filename)
+        return find(folders, root, filename)
     try:
         parts_of(subfolder.strip("/"))
     except UnsafePath as error:
         raise Forbidden(error.message, hint=error.hint) from error
-    return folders.resolve(root, f"{subfolder.strip('/')}/{filename}")
+    return find(folders, root, f"{subfolder.strip('/')}/{filename}")
 
 
 async def _read_form(request: web.Request) -> tuple[dict[str, str], Incoming]:

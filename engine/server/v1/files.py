@@ -14,7 +14,7 @@ from engine.graph.folders import Folders
 from engine.graph.paths import inside
 from engine.graph.strict_json import read_json
 from engine.graph.workflow_reader import parse_document
-from engine.server.files import Incoming, file_response
+from engine.server.files import Incoming, file_response, find
 from engine.server.responses import json_response
 from engine.server.state import server_of
 from engine.server.v1.models import FileList, FileRecord, PutQuery, WorkflowEntry, WorkflowList
@@ -46,7 +46,7 @@ async def files(request: web.Request) -> web.Response:
 @table.add("GET", "/files/{root}/{name:.+}", media="application/octet-stream")
 async def file(request: web.Request) -> web.StreamResponse:
     """One file; ranges and ETags work."""
-    return file_response(server_of(request).folders.resolve(_root(request), request.match_info["name"]))
+    return file_response(find(server_of(request).folders, _root(request), request.match_info["name"]))
 
 
 @table.add("PUT", "/files/{root}/{name:.+}", query=PutQuery, answer=FileRecord, status=201, raw_body=True)
@@ -122,7 +122,7 @@ def _root(request: web.Request) -> str:
 def _workflow(folders: Folders, name: str) -> Path:
     if not name.endswith(".json"):
         raise MissingFile(f"There is no workflow {name[:100]!r}", hint="/api/v1/workflows lists them.")
-    return folders.resolve("workflows", name)
+    return find(folders, "workflows", name)
 
 
 def _describe(folders: Folders, name: str) -> WorkflowEntry:

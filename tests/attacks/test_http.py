@@ -1,0 +1,161 @@
+"""Requests that try to break the server: it answers 4xx, stays up, queues nothing and writes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.server.serving import chain, make_data, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(tmp_path_factory):
+    async with serving(make_data(tmp_path_factory.mktemp("attacks") / "data")) as api:
+        yield api
+        assert (await api.run(chain(2)))["outputs"] == {"show": {"text": ["2"]}}  # still well after all of it
+
+
+def show(value) -> dict:
+    return {"0": {"class_type": "Add", "inputs": {"a": value, "b": 1}}, "show": {"class_type": "Show", "inputs": {"values0": ["0", 0]}}}
+
+
+PROMPTS = {
+    "deep list": '{"prompt": {"0": {"class_type": "Add", "inputs": {"a": ' + "[" * 5_000 + "]" * 5_000 + "}}}}",
+    "deep object": '{"prompt": ' + '{"a":' * 100_000 + "1" + "}" * 100_000 + "}",
+    "not a number": json.dumps({"prompt": show(float("nan"))}),
+    "infinity": json.dumps({"prompt": show(float("inf"))}),
+    "number too large": '{"prompt": {"0": {"class_type": "Add", "inputs": {"a": 1' + "0" * 5_000 + "}}}}",
+    "float too large": '{"prompt": {"0": {"class_type": "Add", "inputs": {"a": 1e999}}}}',
+    "a key twice": '{"prompt": {"0": {"class_type": "Add"}, "0": {"class_type": "Show"}}}',
+    "half a character": '{"prompt": {"\\ud800": {"class_type": "Show", "inputs": {}}}}',
+    "not utf-8": b'{"prompt": {"\xff": 1}}',
+    "null bytes": "\x00" * 100,
+    "link to nothing": json.dumps({"prompt": show(["gone", 0])}),
+    "negative slot": json.dumps({"prompt": show(["0", -1])}),
+    "slot of another type": json.dumps({"prompt": show(["show", True])}),
+    "cycle": json.dumps({"prompt": show(["0", 0])}),
+    "class that is a list": '{"prompt": {"0": {"class_type": ["Add"], "inputs": {}}}}',
+    "inputs that are a list": '{"prompt": {"0": {"class_type": "Add", "inputs": []}}}',
+    "number that is a list": json.dumps({"prompt": chain(1), "number": [1]}),
+    "number that is nan": '{"prompt": {}, "number": NaN}',
+    "id too long": json.dumps({"prompt": chain(1), "prompt_id": "x" * 1_000}),
+    "id with a line break": json.dumps({"prompt": chain(1), "prompt_id": "a\nb"}),
+    "id that is an object": json.dumps({"prompt": chain(1), "prompt_id": {}}),
+    "extra that is a list": json.dumps({"prompt": chain(1), "extra_data": []}),
+    "targets that are a text": json.dumps({"prompt": chain(1), "partial_execution_targets": "show"}),
+    "dunder ids": '{"prompt": {"__proto__": {"class_type": "__class__", "inputs": {"__init__": 1}}}}',
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+async def test_a_hostile_prompt_is_refused(api, name):
+    for path in ("/prompt", "/api/v1/jobs"):
+        body = PROMPTS[name]
+        if path.endswith("jobs"):
+            body = body.replace(b'"prompt"', b'"workflow"') if isinstance(body, bytes) else body.replace('"prompt"', '"workflow"')
+        async with api.post(path, data=body) as response:
+            answer = json.loads(await response.text())
+            assert 400 <= response.status < 500, (path, answer)
+            assert answer["error"]["message"]
+    assert await api.json("GET", "/queue") == {"queue_running": [], "queue_pending": []}
+
+
+async def test_a_chain_of_any_length_is_walked_without_recursion(api):
+    graph = chain(30_000)
+    graph["0"]["inputs"] = {"a": "wrong"}
+    refused = await api.queue(graph, 400)
+    assert set(refused["node_errors"]) == {"0"}
+
+
+async def test_texts_come_back_as_json_never_as_a_page(api):
+    script = "<script>alert(1)</script>"
+    graph = {"0": {"class_type": script, "inputs": {}}}
+    for path, body in (("/prompt", {"prompt": graph}), ("/api/v1/jobs", {"workflow": graph})):
+        async with api.post(path, data=json.dumps(body)) as response:
+            assert response.content_type == "application/json" and response.status == 400
+    for path in (f"/{script}", f"/view?filename={script}", f"/api/v1/nodes/{script}", f"/object_info/{script}", f"/history/{script}"):
+        async with api.get(path) as response:
+            assert response.content_type in ("application/json", "text/plain"), path
+
+
+def bomb(width: int, height: int) -> bytes:
+    """A small PNG that says it is huge."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack("!I", len(data)) + kind + data + struct.pack("!I", zlib.crc32(kind + data))
+
+    head = struct.pack("!IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+async def test_a_picture_bomb_is_not_decoded(api):
+    form = aiohttp.FormData()
+    form.add_field("image", bomb(60_000, 60_000), filename="bomb.png")
+    await api.json("POST", "/upload/image", data=form)
+    for query in ("preview=webp", "channel=rgb", "channel=a"):
+        async with api.get(f"/view?filename=bomb.png&type=input&{query}") as response:
+            assert response.status in (413, 422)
+
+
+async def test_a_form_with_endless_fields_ends(api):
+    form = aiohttp.FormData()
+    for number in range(300):
+        form.add_field(f"field{number}", "x" * 20_000)
+    async with api.post("/upload/image", data=form) as response:
+        assert response.status == 400
+
+
+async def test_long_headers_and_targets_are_refused(api):
+    async with api.get("/livez", headers={"X-Long": "x" * 100_000}) as response:
+        assert response.status in (400, 431)
+    async with api.get("/view?filename=" + "x" * 60_000) as response:
+        assert response.status in (400, 414)
+    async with api.get("/view?filename=" + "x" * 10_000) as response:
+        assert response.status in (400, 404)
+
+
+@pytest.mark.parametrize(
+    "path", ["/../server.py", "/..%2fserver.py", "/%2e%2e/server.py", "/web/../../server.py", "/page.js/..", "//etc/passwd"]
+)
+async def test_the_pages_are_the_files_of_the_web_folder_and_nothing_else(api, path):
+    reader, writer = await asyncio.open_connection(api.host, api.port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer.split()[1] in (b"404", b"400", b"403"), answer[:100]
+
+
+async def test_many_sockets_and_large_messages_do_no_harm(api):
+    sockets = [await api.ws_connect(f"/ws?clientId={number % 20}") for number in range(80)]
+    for socket in sockets:
+        await socket.send_str("x" * 1_000)
+        await socket.send_bytes(b"x" * 1_000)
+    too_large = await api.ws_connect("/ws?clientId=large")
+    await too_large.receive()
+    with suppress(ConnectionError):  # it may be cut off before all of it is sent
+        await too_large.send_str("x" * (5 * 2**20))
+    closing = await too_large.receive()
+    assert closing.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+    for socket in sockets:
+        await socket.close()
+
+
+async def test_no_answer_tells_where_things_lie_on_this_machine(api):
+    home = str(api.settings.data)
+    root = str(Path(__file__).parents[2])
+    paths = ["/system_stats", "/features", "/experiment/models", "/api/v1/version", "/api/v1/workflows", "/view?filename=gone.png"]
+    paths += ["/api/v1/files/input/none", "/models", "/users", "/nonesuch", "/api/v1/jobs/none", "/view_metadata/loras?filename=x"]
+    for path in paths:
+        async with api.get(path) as response:
+            text = await response.text()
+            assert home not in text and root not in text, path
