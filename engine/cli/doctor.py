@@ -8,7 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,11 +17,10 @@ import typer
 
 from engine import __version__
 from engine.cli.options import with_settings
-from engine.settings import ROOT, Settings, unknown_variables
+from engine.settings import Settings, unknown_variables
 
 TORCH_PAGE = "https://pytorch.org/get-started/locally/"
-DATA_FOLDERS = ("models", "input", "output", "temp", "user", "state")
-EMBEDDED_MODEL = ROOT / "engine" / "models" / "checkpoints" / "tiny-shapes.safetensors"
+EMBEDDED_MODEL = "checkpoints/tiny-shapes.safetensors"
 LITTLE_SPACE = 5 * 2**30
 
 
@@ -33,20 +32,17 @@ class Finding:
     advice: str = ""
 
 
-Check = Callable[[Settings], Iterator[Finding]]
-
-
 @with_settings(*Settings.model_fields)
 def doctor(settings: Settings) -> None:
     """Check the installation and say what to do about what is wrong. Exit code 1 when something is."""
-    worst = "ok"
+    broken = False
     for check in (versions, torch_build, data_folder, disk_space, embedded_model, address, environment):
         for finding in check(settings):
             typer.echo(f"{finding.level:<8} {finding.subject}: {finding.text}")
             if finding.advice:
                 typer.echo(f"{'':<8} -> {finding.advice}")
-            worst = finding.level if worst == "ok" or finding.level == "problem" else worst
-    if worst == "problem":
+            broken = broken or finding.level == "problem"
+    if broken:
         raise typer.Exit(1)
 
 
@@ -57,9 +53,8 @@ def versions(settings: Settings) -> Iterator[Finding]:
 
     wrong = []
     if _installed("easel") is None:
-        yield Finding(
-            "warning", "libraries", "Easel runs without being installed, so they are not compared", f"{sys.executable} -m pip install ."
-        )
+        text = "Easel runs without being installed, so they are not compared"
+        yield Finding("warning", "libraries", text, f"{sys.executable} -m pip install .")
         return
     for text in importlib.metadata.requires("easel") or ():
         requirement = Requirement(text)
@@ -116,8 +111,10 @@ def graphics_processor() -> str | None:
 
 def data_folder(settings: Settings) -> Iterator[Finding]:
     """Whether the folders that Easel writes to can be written to. Makes those that are missing."""
+    from engine.graph.folders import LAYOUT
+
     refused = []
-    for folder in (settings.data, *(settings.data / name for name in DATA_FOLDERS)):
+    for folder in (settings.data, *(settings.data / name for name in LAYOUT)):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -148,10 +145,13 @@ def disk_space(settings: Settings) -> Iterator[Finding]:
 
 
 def embedded_model(settings: Settings) -> Iterator[Finding]:
-    if EMBEDDED_MODEL.is_file():
-        yield Finding("ok", "embedded model", f"{EMBEDDED_MODEL.name}, {EMBEDDED_MODEL.stat().st_size / 1e6:.1f} MB")
+    from engine.graph.folders import EMBEDDED_MODELS
+
+    path = EMBEDDED_MODELS / EMBEDDED_MODEL
+    if path.is_file():
+        yield Finding("ok", "embedded model", f"{path.name}, {path.stat().st_size / 1e6:.1f} MB")
     else:
-        yield Finding("problem", "embedded model", f"{EMBEDDED_MODEL} is missing", "install Easel again")
+        yield Finding("problem", "embedded model", f"{path} is missing", "install Easel again")
 
 
 def address(settings: Settings) -> Iterator[Finding]:
