@@ -9,7 +9,14 @@ from pydantic import Field
 
 from engine.diffusion.pixels.layout import padded_to, stitched, with_border
 from engine.diffusion.pixels.masks import outpainting
-from engine.diffusion.pixels.resize import completed_size, resize_pictures, size_of_area, size_of_longest_side
+from engine.diffusion.pixels.resize import (
+    KONTEXT_SIZES,
+    completed_size,
+    nearest_in_shape,
+    resize_pictures,
+    size_of_area,
+    size_of_longest_side,
+)
 from engine.graph import Widget, node
 from engine.values.image import Image
 from nodes.image import Loaded
@@ -57,6 +64,12 @@ def image_scale_to_max_dimension(
 ) -> Image:
     """Scale a picture so that its longer side has this many pixels, keeping its aspect ratio."""
     return resize_pictures(image, *size_of_longest_side(image.shape[2], image.shape[1], largest_size), upscale_method)
+
+
+@node("FluxKontextImageScale", category="advanced/conditioning/flux", display_name="Flux Kontext Image Scale")
+def flux_kontext_image_scale(image: Image) -> Image:
+    """Scale a picture to the nearest in shape of the sizes that Flux Kontext was trained on, cutting off what does not fit."""
+    return resize_pictures(image, *nearest_in_shape(image.shape[2], image.shape[1], KONTEXT_SIZES), "lanczos", "center")
 
 
 @node("ImageCrop", category="image/transform", display_name="Image Crop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,49 +18,77 @@ TILES = (64, 32)
 """Sides of a tile in pixels of the latent, tried when the whole does not fit."""
 
 
+class Tile(NamedTuple):
+    """Side of a tile and of what neighbours share, in pixels of the picture. At most a quarter of the side is shared."""
+
+    side: int
+    overlap: int
+
+    def within(self, factor: int) -> tuple[int, int]:
+        """The same in pixels of a latent, each of which stands for `factor` of the picture."""
+        side = max(self.side // factor, 4)
+        return side, min(self.overlap // factor, side // 4)
+
+
 @torch.no_grad()
-def decode(memory: Memory, vae: Vae, samples: Tensor) -> Tensor:
-    """[B, C, h, w] latent images, in the VAE's space -> [B, 8h, 8w, 3] pictures, float32 on the CPU, 0..1."""
+def decode(memory: Memory, vae: Vae, samples: Tensor, tile: Tile | None = None) -> Tensor:
+    """[B, C, h, w] latent images, in the VAE's space -> [B, 8h, 8w, 3] pictures, float32 on the CPU, 0..1.
+
+    tile: work in tiles of this size; None: only where the whole does not fit.
+    """
     _check_latent(vae, samples)
-    factor = _factor(vae)
+    factor = factor_of(vae)
     with memory.autoencoder(vae) as network:
 
         def run(latent: Tensor) -> Tensor:
             decoded = network.decode(latent.to(memory.numerics.device, memory.numerics.vae), return_dict=False)[0]
             return decoded.float().cpu()
 
-        pictures = [_whole_or_tiled(memory, run, latent[None], 1, Fraction(factor), "Decoding the picture") for latent in samples.float()]
+        sides = None if tile is None else tile.within(factor)
+        pictures = [
+            _whole_or_tiled(memory, run, latent[None], 1, Fraction(factor), sides, "Decoding the picture") for latent in samples.float()
+        ]
     return ((torch.cat(pictures) + 1) / 2).clamp(0, 1).movedim(1, -1).contiguous()
 
 
 @torch.no_grad()
-def encode(memory: Memory, vae: Vae, pictures: Tensor) -> Tensor:
+def encode(memory: Memory, vae: Vae, pictures: Tensor, tile: Tile | None = None) -> Tensor:
     """[B, H, W, 3 or 4] pictures, 0..1 -> [B, C, H // 8, W // 8] latent images in the VAE's space, float32 on the CPU.
 
     The posterior's mean, without drawing from it. Sides that are no multiples of 8 are cut evenly from both ends; alpha is ignored.
+    tile: as for decoding.
     """
-    factor = _factor(vae)
-    pixels = _cropped(pictures, factor).float()[..., :3].movedim(-1, 1) * 2 - 1
+    factor = factor_of(vae)
+    pixels = cropped(pictures, factor).float()[..., :3].movedim(-1, 1) * 2 - 1
     with memory.autoencoder(vae) as network:
 
         def run(part: Tensor) -> Tensor:
             posterior = network.encode(part.to(memory.numerics.device, memory.numerics.vae), return_dict=False)[0]
             return posterior.mode().float().cpu()
 
-        latents = [_whole_or_tiled(memory, run, picture[None], factor, Fraction(1, factor), "Encoding the picture") for picture in pixels]
+        sides = None if tile is None else tile.within(factor)
+        latents = [
+            _whole_or_tiled(memory, run, picture[None], factor, Fraction(1, factor), sides, "Encoding the picture") for picture in pixels
+        ]
     return torch.cat(latents).contiguous()
 
 
-def _whole_or_tiled(memory: Memory, run: Callable[[Tensor], Tensor], x: Tensor, unit: int, scale: Fraction, what: str) -> Tensor:
-    """run(x), in tiles if it does not fit. unit: side in x of a pixel of the latent. scale: side of the result per side of x."""
+def _whole_or_tiled(
+    memory: Memory, run: Callable[[Tensor], Tensor], x: Tensor, unit: int, scale: Fraction, sides: tuple[int, int] | None, what: str
+) -> Tensor:
+    """run(x), in tiles if it does not fit, or if `sides` (of a tile and of its overlap, in pixels of the latent) are given.
 
-    def tiled(side: int) -> Callable[[], Tensor]:
-        return lambda: in_tiles(run, x, side * unit, side * unit // 4, scale)
+    unit: side in x of a pixel of the latent. scale: side of the result per side of x.
+    """
 
-    return memory.first_that_fits([lambda: run(x), *(tiled(side) for side in TILES)], what)
+    def tiled(side: int, overlap: int) -> Callable[[], Tensor]:
+        return lambda: in_tiles(run, x, side * unit, overlap * unit, scale)
+
+    attempts = [lambda: run(x), *(tiled(side, side // 4) for side in TILES)] if sides is None else [tiled(*sides)]
+    return memory.first_that_fits(attempts, what)
 
 
-def _factor(vae: Vae) -> int:
+def factor_of(vae: Vae) -> int:
     """Pixels of the picture per pixel of the latent."""
     return 2 ** (len(vae.weights.arguments["block_out_channels"]) - 1)
 
@@ -73,7 +102,8 @@ def _check_latent(vae: Vae, samples: Tensor) -> None:
         )
 
 
-def _cropped(pictures: Tensor, factor: int) -> Tensor:
+def cropped(pictures: Tensor, factor: int) -> Tensor:
+    """Pictures [B, H, W, C] whose sides are multiples of the factor, cut evenly from both ends."""
     if pictures.ndim != 4 or pictures.shape[-1] < 3 or not len(pictures):
         raise InvalidInput(f"A VAE encodes pictures [B, H, W, 3]; this is {list(pictures.shape)}.", hint="Convert the mask to a picture.")
     height, width = (side // factor * factor for side in pictures.shape[1:3])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -74,6 +75,16 @@ def size_of_longest_side(width: int, height: int, longest: int) -> tuple[int, in
     if width > height:
         return longest, max(1, round(height / width * longest))
     return longest, longest
+
+
+_TALL = ((672, 1568), (688, 1504), (720, 1456), (752, 1392), (800, 1328), (832, 1248), (880, 1184), (944, 1104), (1024, 1024))
+KONTEXT_SIZES = (*_TALL, *((height, width) for width, height in reversed(_TALL[:-1])))
+"""Sizes (width, height) of about a megapixel that Flux Kontext was trained on."""
+
+
+def nearest_in_shape(width: int, height: int, sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Of some sizes the one whose aspect ratio is nearest."""
+    return min(sizes, key=lambda size: abs(width / height - size[0] / size[1]))
 
 
 def _to_aspect(x: Tensor, width: int, height: int) -> Tensor:
