@@ -24,21 +24,21 @@ MEDIA = {
 
 def add_to(router: web.UrlDispatcher, folder: Path = WEB) -> None:
     """Every file of the folder at its own path, and index.html at /. Nothing else of the disk is reachable this way."""
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in MEDIA and path.is_file():
-            router.add_get(f"/{path.relative_to(folder).as_posix()}", _page(path))
-    router.add_get("/", _page(folder / "index.html"))
-    router.add_get("/livez", live)
-    router.add_get("/readyz", ready)
 
-
-def _page(path: Path):  # type: ignore[no-untyped-def]
     async def page(request: web.Request) -> web.StreamResponse:
+        path = files.get(request.match_info.get("file", "index.html"))
+        if path is None:
+            raise web.HTTPNotFound
         response = web.FileResponse(path, headers={"Cache-Control": "no-cache"})
         response.content_type = MEDIA[path.suffix]
         return response
 
-    return page
+    found = (path for path in folder.rglob("*") if path.suffix in MEDIA and path.is_file())
+    files = {path.relative_to(folder).as_posix(): path for path in found}
+    router.add_get("/livez", live)
+    router.add_get("/readyz", ready)
+    router.add_get("/", page)
+    router.add_get("/{file:.+}", page)
 
 
 async def live(request: web.Request) -> web.Response:
