@@ -1,0 +1,163 @@
+// What nodes exist, and what a node of a workflow looks like: its inputs and outputs under the names that its class_type has for them.
+
+import { linkOf, refersTo } from "./document.js";
+import { isLiteral } from "./types.js";
+
+/**
+ * @typedef {{name: string, type: string, required: boolean, default: any, has_default: boolean, minimum: any, maximum: any, step: any,
+ *   choices: any[] | null, folder: string | null, pattern: string | null, max_length: number | null, multiline: boolean, lazy: boolean,
+ *   series: boolean, variadic: boolean, seed: boolean, socket_only: boolean, widget: Record<string, any>, help: string}} InputInfo
+ * @typedef {{name: string, type: string, series: boolean, help: string}} OutputInfo
+ * @typedef {{id: string, display_name: string, category: string, help: string, inputs: InputInfo[], outputs: OutputInfo[], aliases: any[],
+ *   module: string, output_node: boolean, deprecated: boolean, experimental: boolean, version: string}} NodeInfo
+ * @typedef {{known: boolean, title: string, help: string, category: string, inputs: InputInfo[], outputs: OutputInfo[], outputNode: boolean,
+ *   id: string}} Face
+ */
+
+/** @param {string} name @param {string} type @returns {InputInfo} */
+const plainInput = (name, type) => ({
+  name, type, required: false, default: null, has_default: false, minimum: null, maximum: null, step: null, choices: null, folder: null,
+  pattern: null, max_length: null, multiline: false, lazy: false, series: false, variadic: false, seed: false, socket_only: false,
+  widget: {}, help: "",
+});
+
+export class Catalogue {
+  /** @param {{nodes: Record<string, NodeInfo>, files: Record<string, string[]>, failures: Record<string, string>}} data */
+  constructor(data) {
+    this.nodes = new Map(Object.entries(data.nodes));
+    this.files = data.files;
+    this.failures = data.failures;
+    /** @type {Map<string, {info: NodeInfo, alias: any}>} */
+    this.aliases = new Map();
+    for (const info of this.nodes.values()) for (const alias of info.aliases) this.aliases.set(alias.id, { info, alias });
+    /** @type {Map<string, Face>} */
+    this.faces = new Map();
+  }
+
+  /** The declared face of a class, null for one that is not installed. @param {string} classType @returns {Face | null} */
+  declared(classType) {
+    const kept = this.faces.get(classType);
+    if (kept) return kept;
+    const info = this.nodes.get(classType);
+    const named = this.aliases.get(classType);
+    if (!info && !named) return null;
+    const face = info ? faceOf(info, null) : faceOf(/** @type {any} */ (named).info, /** @type {any} */ (named).alias);
+    this.faces.set(classType, face);
+    return face;
+  }
+
+  /** What an input offers to choose from, null when it offers nothing. @param {InputInfo} input @returns {any[] | null} */
+  choices(input) {
+    const files = input.folder ? (this.files[input.folder] ?? []) : null;
+    if (!files && !input.choices) return null;
+    return [...(input.choices ?? []), ...(files ?? [])];
+  }
+
+  /** The face of a node as it stands in a document: variadic sockets counted out, subgraphs and unknown classes read from the document.
+   * @param {Map<string, any>} doc @param {Map<string, any>} entry @param {number} outputsUsed @returns {Face} */
+  face(doc, entry, outputsUsed = 0) {
+    const classType = String(entry.get("class_type") ?? "");
+    const given = entry.get("inputs");
+    const inputs = given instanceof Map ? given : new Map();
+    const subgraph = classType.startsWith("subgraph:") ? doc.get("subgraphs")?.get?.(classType.slice(9)) : null;
+    if (subgraph instanceof Map) return subgraphFace(classType, subgraph);
+    const face = this.declared(classType);
+    if (!face) return unknownFace(classType, inputs, outputsUsed);
+    if (!face.inputs.some((item) => item.variadic) && [...inputs.keys()].every((name) => face.inputs.some((item) => item.name === name))) return face;
+    return { ...face, inputs: spread(face, inputs) };
+  }
+}
+
+/** @param {NodeInfo} info @param {any} alias @returns {Face} */
+function faceOf(info, alias) {
+  let inputs = info.inputs;
+  let outputs = info.outputs;
+  if (alias) {
+    const shown = new Map(Object.entries(alias.inputs).map(([mine, canonical]) => [canonical, mine]));
+    inputs = inputs.map((input) => {
+      const name = shown.get(input.name) ?? input.name;
+      const other = Object.hasOwn(alias.defaults, name);
+      return { ...input, name, default: other ? alias.defaults[name] : input.default, has_default: other || input.has_default };
+    });
+    const order = alias.order;
+    if (order) inputs = [...inputs].sort((a, b) => place(order, a.name) - place(order, b.name));
+    if (alias.outputs) outputs = outputs.map((output, slot) => ({ ...output, name: alias.outputs[slot] ?? output.name }));
+  }
+  const title = alias?.display_name || info.display_name || info.id;
+  return { known: true, id: alias?.id ?? info.id, title, help: info.help, category: info.category, inputs, outputs, outputNode: info.output_node };
+}
+
+/** @param {string[]} order @param {string} name */
+const place = (order, name) => (order.includes(name) ? order.indexOf(name) : order.length);
+
+/** Variadic inputs as their sockets, one more than is linked, and after all others those that the class does not declare.
+ * @param {Face} face @param {Map<string, any>} given @returns {InputInfo[]} */
+function spread(face, given) {
+  const found = [];
+  const rest = new Set(given.keys());
+  for (const input of face.inputs) {
+    rest.delete(input.name);
+    if (!input.variadic) {
+      found.push(input);
+      continue;
+    }
+    let last = -1;
+    for (const name of given.keys()) {
+      const tail = name.startsWith(input.name) ? name.slice(input.name.length) : "";
+      if (/^(0|[1-9]\d{0,4})$/.test(tail)) {
+        last = Math.max(last, Number(tail));
+        rest.delete(name);
+      }
+    }
+    for (let number = 0; number <= Math.min(last + 1, 999); number += 1) {
+      found.push({ ...input, name: `${input.name}${number}`, socket_only: true, variadic: false, required: false });
+    }
+  }
+  for (const name of rest) found.push(plainInput(name, guess(given.get(name))));
+  return found;
+}
+
+/** @param {any} value */
+function guess(value) {
+  if (linkOf(value)) return "*";
+  if (typeof value === "string") return "STRING";
+  if (typeof value === "boolean") return "BOOLEAN";
+  return value === null || typeof value !== "object" || !(Array.isArray(value) || value instanceof Map) ? "FLOAT" : "*";
+}
+
+/** @param {string} classType @param {Map<string, any>} given @param {number} outputsUsed @returns {Face} */
+function unknownFace(classType, given, outputsUsed) {
+  const inputs = [...given].map(([name, value]) => plainInput(name, guess(value)));
+  const outputs = Array.from({ length: outputsUsed }, (_, slot) => ({ name: `${slot}`, type: "*", series: false, help: "" }));
+  return { known: false, id: classType, title: classType || "?", help: "", category: "", inputs, outputs, outputNode: false };
+}
+
+/** @param {string} classType @param {Map<string, any>} subgraph @returns {Face} */
+function subgraphFace(classType, subgraph) {
+  const declared = subgraph.get("inputs");
+  const inputs = [...(declared instanceof Map ? declared : new Map())].map(([name, info]) => {
+    const input = plainInput(name, String(info?.get?.("type") ?? "*"));
+    if (info?.has?.("default")) Object.assign(input, { default: info.get("default"), has_default: true });
+    return input;
+  });
+  const given = subgraph.get("outputs");
+  const outputs = [...(given instanceof Map ? given.keys() : [])].map((name) => ({ name, type: "*", series: false, help: "" }));
+  return { known: true, id: classType, title: classType.slice(9), help: "", category: "subgraph", inputs, outputs, outputNode: false };
+}
+
+/** Whether an input shows a widget. @param {InputInfo} input */
+export const hasWidget = (input) => !input.socket_only && !input.lazy && isLiteral(input.type) && !refersTo(input.default);
+
+/** The value a new node starts with; undefined for none. @param {Catalogue} catalogue @param {InputInfo} input */
+export function startValue(catalogue, input) {
+  if (!hasWidget(input) || input.variadic) return undefined;
+  if (input.has_default) return input.default;
+  if (!input.required) return undefined;
+  const choices = catalogue.choices(input);
+  if (choices?.length) return choices[0];
+  const type = input.type.split(",")[0];
+  if (type === "STRING") return "";
+  if (type === "BOOLEAN") return false;
+  if (type === "COMBO") return "";
+  return input.minimum !== null && input.minimum > 0 ? input.minimum : 0;
+}

@@ -1,0 +1,109 @@
+// Jobs on the server, and what each node does in the one that is followed. A stream that breaks is taken up after the last event heard.
+
+import { nodesOf } from "./document.js";
+import { write } from "./json.js";
+
+export class Refused extends Error {
+  /** @param {any} error */
+  constructor(error) {
+    super(error.message);
+    /** @type {any[]} */
+    this.problems = error.details?.problems ?? [error];
+  }
+}
+
+/** @param {string} path @param {RequestInit} [options] */
+export async function ask(path, options) {
+  const response = await fetch(`api/v1/${path}`, options);
+  const text = await response.text();
+  if (response.ok) return text;
+  let error = null;
+  try {
+    error = JSON.parse(text).error;
+  } catch (fault) {
+    if (!(fault instanceof SyntaxError)) throw fault;
+  }
+  throw new Refused(error ?? { message: `The server answered ${response.status}.` });
+}
+
+/** The text is written by us, so that 64-bit numbers reach the server as they are. @param {Map<string, any>} doc */
+export async function submit(doc) {
+  return JSON.parse(await ask("jobs", { method: "POST", body: write(new Map([["workflow", doc]])) }));
+}
+
+export class Run {
+  /** @param {Map<string, any>} doc @param {() => void} changed */
+  constructor(doc, changed) {
+    this.nodes = nodesOf(doc);
+    this.changed = changed;
+    this.id = "";
+    this.last = 0;
+    /** @type {Map<string, any>} */
+    this.states = new Map();
+    /** @type {Map<string, HTMLImageElement[]>} */
+    this.pictures = new Map();
+    this.state = "queued";
+  }
+
+  /** @param {string} id @param {() => void} over */
+  follow(id, over) {
+    this.id = id;
+    const source = new EventSource(`api/v1/jobs/${encodeURIComponent(id)}/events?after=${this.last}`);
+    source.onmessage = (message) => {
+      const event = JSON.parse(message.data);
+      this.last = event.sequence;
+      this.hear(event);
+      if (event.type === "job_finished" || (event.type === "job_interrupted" && event.state === "parked")) {
+        source.close();
+        over();
+      }
+    };
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.follow(id, over), 1000);
+    };
+  }
+
+  /** @param {any} event */
+  hear(event) {
+    const flat = event.display_id || event.node_id || "";
+    const id = this.nodes.has(flat) ? flat : flat.split(":")[0];
+    const state = this.states.get(id) ?? {};
+    if (event.type === "job_started") this.state = "running";
+    if (event.type === "job_finished" || event.type === "job_interrupted") this.state = event.state;
+    if (event.type === "nodes_cached") for (const node of event.nodes) this.states.set(node, { state: "cached" });
+    if (event.type === "node_started") this.states.set(id, { state: "running", value: 0, total: 0, from: event.time });
+    if (event.type === "node_progress") {
+      const eta = event.value ? Math.round(((event.time - state.from) / event.value) * (event.total - event.value)) : 0;
+      this.states.set(id, { ...state, state: "running", value: event.value, total: event.total, eta });
+    }
+    if (event.type === "node_finished") {
+      this.states.set(id, { state: event.cached ? "cached" : "done", seconds: event.seconds, reason: event.reason });
+      const images = event.ui?.images;
+      if (images) this.show(id, images.map((/** @type {any} */ file) => `view?${new URLSearchParams({ filename: file.filename, subfolder: file.subfolder ?? "", type: file.type ?? "output" })}`));
+    }
+    if (event.type === "node_failed") this.states.set(id, { state: "failed", message: event.error?.message ?? event.exception_type });
+    if (event.type === "node_blocked") this.states.set(id, { state: "blocked" });
+    if (event.type === "preview") this.show(id, [`data:${event.mime};base64,${event.data}`]);
+    this.changed();
+  }
+
+  /** @param {string} id @param {string[]} sources */
+  show(id, sources) {
+    const images = sources.map((source) => {
+      const image = new Image();
+      image.onload = () => this.changed();
+      image.src = source;
+      return image;
+    });
+    this.pictures.set(id, images);
+  }
+}
+
+/** Problems of a refused workflow by node. @param {any[]} problems */
+export function byNode(problems) {
+  /** @type {Map<string, any[]>} */
+  const found = new Map();
+  for (const problem of problems) if (problem.node_id) found.set(problem.node_id, [...(found.get(problem.node_id) ?? []), { ...problem, input: problem.input ?? problem.details?.input_name }]);
+  return found;
+}
+

@@ -1,0 +1,266 @@
+// Where everything of a document stands: boxes of nodes, their sockets and widgets, curves of links. Geometry only; drawn by the renderer.
+
+import { hasWidget } from "./catalogue.js";
+import { groupsOf, inputsOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
+import { arrange } from "./layout.js";
+
+/** @typedef {import("./catalogue.js").InputInfo} InputInfo */
+/** @typedef {{name: string, label: string, type: string, info: InputInfo, y: number, link: import("./document.js").Link | null, value: any, widget: boolean}} Socket */
+/** @typedef {{name: string, info: InputInfo, y: number, h: number, value: any, linked: boolean}} Widget */
+/** @typedef {{name: string, type: string, y: number}} Output */
+/** @typedef {{id: string, x: number, y: number, w: number, h: number, title: string, face: import("./catalogue.js").Face, mode: string, collapsed: boolean,
+ *   pinned: boolean, color: string, inputs: Socket[], outputs: Output[], widgets: Widget[], picture: {y: number, h: number} | null, minH: number}} NodeView */
+/** @typedef {{from: NodeView, slot: number, to: NodeView, socket: Socket, type: string, points: [number, number][]}} LinkView */
+/** @typedef {{index: number, x: number, y: number, w: number, h: number, title: string, color: string}} GroupView */
+
+export const TITLE = 30;
+export const ROW = 21;
+export const GAP = 4;
+export const PAD = 10;
+const TEXT_HEIGHT = 84;
+const LETTER = 6.6;
+export const PICTURE = 220;
+const COLLAPSED = 26;
+
+export class Scene {
+  constructor() {
+    /** @type {Map<string, NodeView>} */
+    this.nodes = new Map();
+    /** @type {NodeView[]} */
+    this.order = [];
+    /** @type {LinkView[]} */
+    this.links = [];
+    /** @type {GroupView[]} */
+    this.groups = [];
+    /** @type {Map<string, [number, number]>} */
+    this.auto = new Map();
+    /** @type {Map<string, {entry: any, place: any, extra: number, used: number, subgraphs: any, catalogue: any, view: NodeView}>} */
+    this.kept = new Map();
+  }
+
+  /** @param {Map<string, any>} doc @param {import("./catalogue.js").Catalogue} catalogue @param {(id: string) => number} extra height of pictures */
+  build(doc, catalogue, extra = () => 0) {
+    const used = usedOutputs(doc);
+    const kept = new Map();
+    this.nodes = new Map();
+    for (const [id, entry] of nodesOf(doc)) {
+      if (!(entry instanceof Map)) continue;
+      const key = { entry, place: placeOf(doc, id), extra: extra(id), used: used.get(id) ?? 0, subgraphs: doc.get("subgraphs"), catalogue };
+      const old = this.kept.get(id);
+      const same = old && Object.entries(key).every(([name, value]) => /** @type {any} */ (old)[name] === value);
+      const view = same ? old.view : makeView(id, doc, key);
+      const pos = pointOf(key.place.get("pos"));
+      if (pos) [view.x, view.y] = pos;
+      kept.set(id, { ...key, view });
+      this.nodes.set(id, view);
+    }
+    this.kept = kept;
+    this.placeRest(doc);
+    this.order = [...this.nodes.values()];
+    this.links = linksOf(doc, this.nodes);
+    this.groups = groupsOf(doc).map(groupView);
+  }
+
+  /** Nodes without a place get one, and keep it for as long as the document is open. @param {Map<string, any>} doc */
+  placeRest(doc) {
+    const loose = [...this.nodes.values()].filter((view) => !pointOf(placeOf(doc, view.id).get("pos")));
+    for (const id of this.auto.keys()) if (!this.nodes.has(id)) this.auto.delete(id);
+    const fresh = loose.filter((view) => !this.auto.has(view.id));
+    if (fresh.length) {
+      const parents = (/** @type {NodeView} */ view) => view.inputs.flatMap((socket) => (socket.link ? [socket.link.node] : []));
+      const placed = [...this.nodes.values()].filter((view) => !fresh.includes(view));
+      const bottom = placed.length ? Math.max(...placed.map((view) => view.y + view.h)) + 400 : 0;
+      for (const [id, pos] of arrange(fresh.map((view) => ({ id: view.id, w: view.w, h: view.h, parents: parents(view) })), [0, bottom])) this.auto.set(id, pos);
+    }
+    for (const view of loose) [view.x, view.y] = this.auto.get(view.id) ?? [0, 0];
+  }
+
+  /** What is drawn in front takes the pointer first. @param {number} x @param {number} y @returns {NodeView | null} */
+  nodeAt(x, y) {
+    for (let at = this.order.length - 1; at >= 0; at -= 1) {
+      const view = this.order[at];
+      if (x >= view.x - 6 && x <= view.x + view.w + 6 && y >= view.y && y <= view.y + view.h) return view;
+    }
+    return null;
+  }
+
+  /** @param {number} x @param {number} y @param {number} reach @returns {{view: NodeView, output: number} | {view: NodeView, socket: Socket} | null} */
+  socketAt(x, y, reach = 10) {
+    for (let at = this.order.length - 1; at >= 0; at -= 1) {
+      const view = this.order[at];
+      if (y < view.y - reach || y > view.y + view.h + reach || x < view.x - reach || x > view.x + view.w + reach) continue;
+      for (let slot = 0; slot < view.outputs.length; slot += 1) {
+        const [ox, oy] = outputPoint(view, slot);
+        if (Math.abs(ox - x) <= reach && Math.abs(oy - y) <= reach) return { view, output: slot };
+      }
+      for (const socket of view.inputs) {
+        const [ix, iy] = inputPoint(view, socket);
+        if (Math.abs(ix - x) <= reach && Math.abs(iy - y) <= reach) return { view, socket };
+      }
+    }
+    return null;
+  }
+
+  /** @param {number} x @param {number} y @param {number} reach @returns {LinkView | null} */
+  linkAt(x, y, reach = 6) {
+    for (const link of this.links) {
+      for (const curve of curvesOf(link)) {
+        const [ax, ay, bx, by, cx, cy, dx, dy] = curve;
+        if (x < Math.min(ax, bx, cx, dx) - reach || x > Math.max(ax, bx, cx, dx) + reach) continue;
+        if (y < Math.min(ay, dy) - reach || y > Math.max(ay, dy) + reach) continue;
+        for (let step = 0; step <= 40; step += 1) {
+          const t = step / 40;
+          const u = 1 - t;
+          const px = u * u * u * ax + 3 * u * u * t * bx + 3 * u * t * t * cx + t * t * t * dx;
+          const py = u * u * u * ay + 3 * u * u * t * by + 3 * u * t * t * cy + t * t * t * dy;
+          if (Math.hypot(px - x, py - y) <= reach + 4) return link;
+        }
+      }
+    }
+    return null;
+  }
+
+  /** @param {number} x @param {number} y @returns {{link: LinkView, index: number} | null} */
+  rerouteAt(x, y) {
+    for (const link of this.links) {
+      const index = link.points.findIndex(([px, py]) => Math.hypot(px - x, py - y) <= 9);
+      if (index >= 0) return { link, index };
+    }
+    return null;
+  }
+
+  /** @param {number} x @param {number} y */
+  groupAt(x, y) {
+    return [...this.groups].reverse().find((group) => x >= group.x && x <= group.x + group.w && y >= group.y && y <= group.y + TITLE) ?? null;
+  }
+
+  /** The box around nodes; null without any. @param {Iterable<NodeView>} views */
+  bounds(views = this.order) {
+    let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const view of views) {
+      left = Math.min(left, view.x);
+      top = Math.min(top, view.y);
+      right = Math.max(right, view.x + view.w);
+      bottom = Math.max(bottom, view.y + view.h);
+    }
+    return left < right ? { x: left, y: top, w: right - left, h: bottom - top } : null;
+  }
+}
+
+/** How many outputs of each node are linked to; what an unknown class must show. @param {Map<string, any>} doc */
+function usedOutputs(doc) {
+  /** @type {Map<string, number>} */
+  const used = new Map();
+  for (const entry of nodesOf(doc).values()) {
+    if (!(entry instanceof Map)) continue;
+    for (const value of inputsOf(entry).values()) {
+      const link = linkOf(value);
+      if (link) used.set(link.node, Math.max(used.get(link.node) ?? 0, Math.min(link.slot + 1, 100)));
+    }
+  }
+  return used;
+}
+
+/** @param {string} id @param {Map<string, any>} doc @param {{entry: any, place: any, extra: number, used: number, catalogue: any}} key @returns {NodeView} */
+function makeView(id, doc, { entry, place, extra, used, catalogue }) {
+  const face = catalogue.face(doc, entry, used);
+  const given = inputsOf(entry);
+  const title = String(metaOf(entry).get("title") ?? face.title);
+  const all = face.inputs.map((/** @type {InputInfo} */ info) => {
+    const value = given.has(info.name) ? given.get(info.name) : info.has_default ? info.default : undefined;
+    return { name: info.name, label: info.name.replaceAll("_", " "), type: info.type, info, y: 0, link: linkOf(value), value, widget: hasWidget(info) };
+  });
+  const outputs = face.outputs.map((/** @type {any} */ output, /** @type {number} */ slot) => ({ name: output.name, type: output.type, y: TITLE + PAD + ROW * slot + ROW / 2 }));
+  let y = TITLE + PAD;
+  for (const socket of all.filter((/** @type {Socket} */ item) => !item.widget)) {
+    socket.y = y + ROW / 2;
+    y += ROW;
+  }
+  y = Math.max(y, TITLE + PAD + ROW * outputs.length) + (outputs.length || y > TITLE + PAD ? GAP : 0);
+  const shown = all.filter((/** @type {Socket} */ item) => item.widget);
+  const texts = shown.filter((/** @type {Socket} */ item) => item.info.multiline && !item.link).length;
+  const least = y + shown.length * (ROW + GAP) + texts * (TEXT_HEIGHT - ROW) + 6;
+  const size = pointOf(place.get("size"));
+  const w = Math.max(140, size ? size[0] : wantedWidth(title, all, outputs, texts));
+  const free = Math.max(0, (size ? size[1] : 0) - least - extra);
+  const widgets = [];
+  for (const socket of shown) {
+    const tall = socket.info.multiline && !socket.link;
+    const h = tall ? TEXT_HEIGHT + free / texts : ROW;
+    widgets.push({ name: socket.name, info: socket.info, y, h, value: socket.value, linked: socket.link !== null });
+    socket.y = y + Math.min(h, ROW) / 2;
+    y += h + GAP;
+  }
+  const bottom = Math.max(y + 6, least);
+  const h = Math.max(bottom + extra, size ? size[1] : 0);
+  const picture = extra ? { y: bottom, h: Math.max(extra, h - bottom) - 8 } : null;
+  const collapsed = place.get("collapsed") === true;
+  const view = { id, x: 0, y: 0, w, h, title, face, mode: modeOf(entry), collapsed, pinned: place.get("pinned") === true, inputs: all, outputs, widgets, picture, minH: least + extra, color: colourText(place.get("color")) };
+  if (collapsed) fold(view);
+  return view;
+}
+
+/** @param {NodeView} view */
+function fold(view) {
+  Object.assign(view, { w: Math.min(view.w, Math.max(120, view.title.length * 7.4 + 56)), h: COLLAPSED, widgets: [], picture: null });
+  for (const socket of view.inputs) socket.y = COLLAPSED / 2;
+  for (const output of view.outputs) output.y = COLLAPSED / 2;
+}
+
+/** Only plain colours from a file reach the canvas. @param {any} value */
+const colourText = (value) => (typeof value === "string" && /^#[0-9a-fA-F]{3,8}$/.test(value) ? value : "");
+
+/** @param {string} title @param {Socket[]} inputs @param {Output[]} outputs @param {number} texts */
+function wantedWidth(title, inputs, outputs, texts) {
+  const left = Math.max(0, ...inputs.filter((socket) => !socket.widget).map((socket) => socket.label.length));
+  const right = Math.max(0, ...outputs.map((output) => output.name.length));
+  const rows = inputs.filter((socket) => socket.widget).map((socket) => Math.min(46, socket.label.length + String(socket.link ? "" : (socket.value ?? "")).length + 7));
+  return Math.round(Math.max(200, texts ? 320 : 0, title.length * 7.6 + 50, (left + right) * LETTER + 60, Math.max(0, ...rows) * LETTER + 30));
+}
+
+/** @param {Map<string, any>} doc @param {Map<string, NodeView>} nodes @returns {LinkView[]} */
+function linksOf(doc, nodes) {
+  const found = [];
+  for (const to of nodes.values()) {
+    for (const socket of to.inputs) {
+      const from = socket.link && nodes.get(socket.link.node);
+      if (!socket.link || !from) continue;
+      const type = from.outputs[socket.link.slot]?.type ?? "*";
+      const shown = type === "*" || type.startsWith("$") ? socket.type : type;
+      found.push({ from, slot: socket.link.slot, to, socket, type: shown, points: reroutes(doc, to.id, socket.name) });
+    }
+  }
+  return found;
+}
+
+/** @param {Map<string, any>} group @param {number} index @returns {GroupView} */
+function groupView(group, index) {
+  const [x, y] = pointOf(group.get("pos")) ?? [0, 0];
+  const [w, h] = pointOf(group.get("size")) ?? [300, 200];
+  return { index, x, y, w: Math.max(80, w), h: Math.max(60, h), title: String(group.get("title") ?? ""), color: colourText(group.get("color")) || "#3f789e" };
+}
+
+/** @param {NodeView} view @param {number} slot @returns {[number, number]} */
+export const outputPoint = (view, slot) => [view.x + view.w, view.y + (view.outputs[slot]?.y ?? TITLE / 2)];
+/** @param {NodeView} view @param {Socket} socket @returns {[number, number]} */
+export const inputPoint = (view, socket) => [view.x, view.y + socket.y];
+
+/** @param {number} ax @param {number} ay @param {number} dx @param {number} dy */
+export function curve(ax, ay, dx, dy) {
+  const pull = Math.min(180, Math.max(24, Math.hypot(dx - ax, dy - ay) * 0.3));
+  return [ax, ay, ax + pull, ay, dx - pull, dy, dx, dy];
+}
+
+/** The pieces of a link, as cubic Bezier curves. @param {LinkView} link @returns {number[][]} */
+export function curvesOf(link) {
+  let at = outputPoint(link.from, link.slot);
+  const end = inputPoint(link.to, link.socket);
+  return [...link.points, end].map((next) => {
+    const piece = curve(at[0], at[1], next[0], next[1]);
+    at = next;
+    return piece;
+  });
+}
+
+/** @param {NodeView} view @param {number} y relative to the node @returns {Widget | null} */
+export const widgetAt = (view, y) => view.widgets.find((widget) => y >= widget.y && y <= widget.y + widget.h) ?? null;
