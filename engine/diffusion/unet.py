@@ -16,7 +16,8 @@ from engine.diffusion.sampling.model import DiffusionModel
 from engine.values.model import Model
 
 BYTES_PER_CHANNEL = 250
-"""What one pixel of the latent takes while the U-Net runs, per channel of its first level and byte of a number; measured on SD1.5."""
+"""What one pixel of the latent takes while the U-Net runs, per channel of its first level and byte of a number, with a margin:
+SD1.5 took 145 at 24x24 in float32 and 93 at 32x32 in bfloat16."""
 
 
 @contextmanager
