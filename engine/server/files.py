@@ -23,6 +23,8 @@ SHOWN_TYPES = frozenset(
 """What a browser may show; anything else (SVG and HTML above all) is downloaded."""
 
 CHUNK = 1 << 20
+LONGEST_NAME = 255
+"""Bytes of a name on most file systems."""
 
 
 def find(folders: Folders, root: str, name: str) -> Path:
@@ -53,7 +55,7 @@ class Incoming:
     """A body on its way to a file: written beside its place under a name of its own, moved there when it is whole."""
 
     def __init__(self, folder: Path, limit: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self._path = folder / f".upload-{secrets.token_hex(8)}"
         self._file = self._path.open("xb")
         self._hash = hashlib.sha256()
@@ -79,13 +81,15 @@ class Incoming:
     def place(self, path: Path, *, overwrite: bool) -> Path:
         """Move it to `path`. Where another file is, it stays: `name (1).ext` is taken, or the present one if it has the same content."""
         self._file.close()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+        if path.is_dir():
+            raise Conflict(f"There is a folder of the name {path.name}", hint="Use another name.")
         if overwrite:
             shutil.move(self._path, path)
             return path
         digest = self._hash.digest()
         for number in range(10_000):
-            target = path if number == 0 else path.with_name(f"{path.stem} ({number}){path.suffix}")
+            target = path if number == 0 else _numbered(path, number)
             if _put_new(self._path, target) or _same(target, self._size, digest):
                 return target
         raise Conflict(f"There are too many files named like {path.name}")
@@ -94,6 +98,20 @@ class Incoming:
         """Remove what is left of it; harmless after `place`."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Raises Conflict where a file stands in the way."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise Conflict("A part of the folder's name is a file", hint="Use another folder.") from error
+
+
+def _numbered(path: Path, number: int) -> Path:
+    """`name (1).ext`; a long name gives up its end, so that no file system refuses the new one."""
+    end = f" ({number}){path.suffix}"
+    return path.with_name(path.stem.encode()[: LONGEST_NAME - len(end.encode())].decode(errors="ignore").rstrip() + end)
 
 
 def _put_new(source: Path, target: Path) -> bool:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 DEFAULT_QUALITY = 90
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+"""What is decoded. Of Pillow's other formats EPS starts a program, and ICO holds a picture larger than it says."""
 
 
 def open_picture(source: Path | io.BytesIO, max_pixels: int) -> Image:
@@ -23,7 +25,7 @@ def open_picture(source: Path | io.BytesIO, max_pixels: int) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(source)
+            picture = Image.open(source, formats=FORMATS)
         if picture.width * picture.height > max_pixels:
             raise QuotaExceeded(f"The picture has {picture.width} x {picture.height} pixels, more than {max_pixels}")
         picture.load()
@@ -82,5 +84,8 @@ def _texts(texts: dict[str, str]) -> PngInfo:
 
 def _encoded(picture: Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format=kind, **options)
+    try:
+        picture.save(buffer, format=kind, **options)
+    except (OSError, ValueError) as error:  # WebP and JPEG cannot hold pictures of any size
+        raise InvalidInput(f"The picture cannot be written as {kind}: {error}", hint="Ask for the file itself.") from error
     return buffer.getvalue()

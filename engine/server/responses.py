@@ -27,6 +27,8 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
+LARGEST_INT = 2**63 - 1
+"""What the job database can compare with."""
 SANDBOX = "default-src 'none'; sandbox"
 """The policy of files that came from outside: shown, they may do nothing."""
 
@@ -93,6 +95,9 @@ def query_int(request: web.Request, name: str, default: int | None = None) -> in
     if text is None or text == "":
         return default
     try:
-        return int(text)
+        number = int(text)
     except ValueError as error:
         raise BadRequest(f"{name} is {text[:40]!r}, not a whole number") from error
+    if abs(number) > LARGEST_INT:
+        raise BadRequest(f"{name} is larger than {LARGEST_INT}")
+    return number

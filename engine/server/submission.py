@@ -15,6 +15,7 @@ from engine.comfy.protocol.history import SECRETS
 from engine.errors import BadRequest, InvalidWorkflow
 from engine.graph.api_format import api_prompt
 from engine.graph.catalogue import Catalogue
+from engine.graph.graph import Graph
 from engine.graph.limits import Limits
 from engine.graph.strict_json import read_json
 from engine.graph.validation import validate
@@ -28,6 +29,8 @@ THREAD_BYTES = 200_000
 """A larger body is worked on in a thread, so that others need not wait."""
 
 LONGEST_ID = 200
+
+_SCALARS = (int, float, str)
 
 
 class Refused(Exception):
@@ -65,7 +68,7 @@ def comfy_job(body: bytes, catalogue: Catalogue, limits: Limits) -> tuple[NewJob
         extra["client_id"] = client_id
     job = NewJob(
         id=_job_id(request.get("prompt_id")),
-        prompt=dump_json(_as_submitted(request["prompt"], api_prompt(validated.graph, catalogue, "submitted"))),
+        prompt=dump_json(_as_submitted(request["prompt"], validated.graph, catalogue)),
         graph=encode_graph(validated.graph, validated.outputs),
         targets=validated.outputs,
         total=len(validated.graph.nodes),
@@ -107,17 +110,25 @@ def strict_job(
     )
 
 
-def _as_submitted(original: Mapping[str, Any], cast: Mapping[str, Any]) -> dict[str, Any]:
+def _as_submitted(original: Mapping[str, Any], graph: Graph, catalogue: Catalogue) -> dict[str, Any]:
     """The prompt as the client wrote it, with the values that its literals were cast to."""
+    names: dict[str, Mapping[str, str]] = {}
     shown = {}
     for node_id, entry in original.items():
-        values = cast[node_id]["inputs"] if node_id in cast else {}
-        inputs = entry.get("inputs") or {}
-        shown[node_id] = {
-            **{name: value for name, value in entry.items() if name != "is_changed"},
-            "inputs": {name: values.get(name, value) for name, value in inputs.items()},
-        }
+        node = graph.nodes.get(node_id)
+        values = node.inputs if node is not None else {}
+        if entry["class_type"] not in names:
+            found = catalogue.find(entry["class_type"])
+            names[entry["class_type"]] = found[1].inputs if found is not None and found[1] is not None else {}
+        canonical = names[entry["class_type"]]
+        inputs = {name: _cast(value, values.get(canonical.get(name, name))) for name, value in (entry.get("inputs") or {}).items()}
+        shown[node_id] = {**entry, "inputs": inputs}
+        shown[node_id].pop("is_changed", None)
     return shown
+
+
+def _cast(value: Any, cast: Any) -> Any:
+    return cast if isinstance(value, _SCALARS) and isinstance(cast, _SCALARS) else value
 
 
 def _job_id(given: Any) -> str:

@@ -21,6 +21,7 @@ routes = web.RouteTableDef()
 
 ROOTS = ("output", "input", "temp")
 LONGEST_FIELD = 10_000
+MOST_PARTS = 1_000
 
 
 @routes.get("/view")
@@ -102,7 +103,11 @@ async def _read_form(request: web.Request) -> tuple[dict[str, str], Incoming]:
     fields: dict[str, str] = {}
     incoming: Incoming | None = None
     try:
+        parts = 0
         async for part in await request.multipart():
+            parts += 1
+            if parts > MOST_PARTS:
+                raise BadRequest(f"The form has more than {MOST_PARTS} parts", hint="Send the file and the fields that belong to it.")
             if not isinstance(part, BodyPartReader) or part.name is None:
                 continue
             if part.name == "image" and part.filename and incoming is None:

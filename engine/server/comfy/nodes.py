@@ -87,9 +87,9 @@ async def model_metadata(request: web.Request) -> web.Response:
     try:
         path = server_of(request).folders.resolve(request.match_info["folder"], name)
         metadata = await asyncio.to_thread(_metadata, path) if name.endswith((".safetensors", ".sft")) else None
-    except (OSError, EaselError, ValueError):
-        metadata = None
-    return json_response(metadata) if metadata is not None else web.Response(status=404)
+        return json_response(metadata) if metadata is not None else web.Response(status=404)
+    except (OSError, EaselError, ValueError, RecursionError):
+        return web.Response(status=404)
 
 
 def _keys(request: web.Request) -> tuple[str, ...]:

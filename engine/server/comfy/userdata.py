@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
-from engine.errors import BadRequest, Forbidden, UnsafePath
+from engine.errors import BadRequest, EaselError, Forbidden, UnsafePath
 from engine.graph.paths import inside
 from engine.graph.strict_json import read_json
 from engine.graph.wire import dump_json
-from engine.server.files import Incoming, file_response
+from engine.server.files import Incoming, file_response, make_folder
 from engine.server.responses import json_response, nothing, read_object
 from engine.server.state import server_of
 
@@ -121,7 +120,7 @@ async def move_file(request: web.Request) -> web.Response:
     if not source.is_file():
         raise web.HTTPNotFound
     _refuse_overwriting(request, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     os.replace(source, target)
     return _told(request, target)
 
@@ -183,8 +182,8 @@ def _entry(path: Path, base: Path) -> dict[str, Any]:
 
 def _read_settings(request: web.Request) -> dict[str, Any]:
     try:
-        value = json.loads((_home(request) / SETTINGS).read_bytes())
-    except (OSError, ValueError):
+        value = read_json((_home(request) / SETTINGS).read_bytes(), server_of(request).limits)
+    except (OSError, EaselError):  # clients can write the file as user data too
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -23,7 +23,10 @@ from engine.server.v1.routing import Table, read_body, read_query
 table = Table("jobs")
 
 SSE_SILENCE = 15.0
-SSE_BACKLOG = 10_000
+SSE_BACKLOG = 200
+"""Events that a stream has not sent, above which it gets no more progress and previews."""
+SSE_LOST = 100_000
+"""Above this the stream ends: its client comes back with Last-Event-ID and reads what is kept."""
 
 
 @table.add("POST", "/jobs", body=JobRequest, answer=JobAnswer, status=201)
@@ -141,10 +144,15 @@ class _Tap:
 
     def __init__(self, job_id: str) -> None:
         self._job_id = job_id
+        self._lost = False
         self.queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
 
     def on_events(self, job: Job, result: Result, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
-        if job.id != self._job_id:
+        if job.id != self._job_id or self._lost:
+            return
+        if self.queue.qsize() + len(batch) > SSE_LOST:
+            self._lost = True
+            self.queue.put_nowait(None)
             return
         full = self.queue.qsize() > SSE_BACKLOG
         for event in batch:
@@ -155,7 +163,7 @@ class _Tap:
         """Not of interest here."""
 
     def on_over(self, job: Job) -> None:
-        if job.id == self._job_id:
+        if job.id == self._job_id and not self._lost:
             self.queue.put_nowait(None)
 
 

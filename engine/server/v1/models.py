@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from engine.jobs.records import Job
+from engine.server.responses import LARGEST_INT
 from engine.server.v1.routing import Answer, Query, Strict
 
 StateName = Literal["queued", "running", "paused", "interrupted", "parked", "succeeded", "failed", "cancelled"]
@@ -55,11 +56,11 @@ class JobList(Answer):
 class JobQuery(Query):
     state: Annotated[str | None, Field(description="States, separated by commas.")] = None
     limit: Annotated[int, Field(ge=1, le=1000)] = 100
-    before: Annotated[int | None, Field(ge=0, description="`next` of the page before.")] = None
+    before: Annotated[int | None, Field(ge=0, le=LARGEST_INT, description="`next` of the page before.")] = None
 
 
 class EventQuery(Query):
-    after: Annotated[int, Field(ge=0, description="Only events with a greater sequence number.")] = 0
+    after: Annotated[int, Field(ge=0, le=LARGEST_INT, description="Only events with a greater sequence number.")] = 0
     wait: Annotated[float, Field(ge=0, le=60, description="Seconds to wait for the first one.")] = 0.0
 
 
