@@ -19,7 +19,7 @@ from engine.values.model import Model
 from engine.values.weights import Weights
 from nodes.custom_sampling import add_noise, basic_guider, cfg_guider, disable_noise, random_noise
 from nodes.model_sampling import model_sampling_aura_flow, model_sampling_continuous_edm, model_sampling_continuous_v
-from nodes.samplers import er_sde, lcm_upscaling, select_sampler
+from nodes.samplers import er_sde, lcm_upscaling, sa_solver, select_sampler
 from nodes.sigmas import basic_scheduler, sampling_percent_to_sigma
 from tests.reference.toy import latent_tolerance, starting_latent, toy_model
 
@@ -135,6 +135,11 @@ def test_lcm_upscale_ends_at_the_ratio_and_without_growth_is_lcm():
     assert drawn(lcm_upscaling(2.0)).shape == (1, 4, 16, 16)
     assert drawn(lcm_upscaling(1.5, 1)).shape == (1, 4, 12, 12)
     torch.testing.assert_close(drawn(lcm_upscaling(1.0, 0)), drawn(select_sampler("lcm")))
+
+
+def test_sa_solver_of_order_one_without_noise_and_correction_is_euler():
+    solver = sa_solver(model_of("eps"), eta=0.0, predictor_order=1, corrector_order=0, use_pece=False, simple_order_2=False)
+    torch.testing.assert_close(drawn(solver), drawn(select_sampler("euler")), atol=1e-4, rtol=1e-4)
 
 
 def test_noise_is_added_in_the_models_own_scale_between_two_levels():
