@@ -180,7 +180,8 @@ class JobStore:
     def _add_events(self, connection: sqlite3.Connection, row: int, events: EventRows) -> None:
         if not events:
             return
-        connection.executemany("INSERT OR REPLACE INTO job_events VALUES (?, ?, ?, ?)", [(row, *event) for event in events])
+        query = "INSERT OR REPLACE INTO job_events SELECT ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM jobs WHERE row = ?)"
+        connection.executemany(query, [(row, *event, row) for event in events])  # the job may have been deleted meanwhile
         kept = 0
         sizes = connection.execute("SELECT first, length(events) FROM job_events WHERE row = ? ORDER BY first DESC", (row,)).fetchall()
         for first, size in sizes:

@@ -157,6 +157,14 @@ async def test_deleting_a_job_deletes_everything_of_it(store, tmp_path):
         await store.body(job)
 
 
+async def test_events_of_a_job_that_was_deleted_meanwhile_are_dropped(store):
+    job = await add(store, "a")
+    await store.cancel_waiting()
+    await store.delete_over()
+    await store.add_events(job, [(1, 1, b"[]")])
+    assert await store.events(job, 0) == []
+
+
 async def test_every_state_is_known_to_the_schema(store):
     await add(store, "a")
     for state in State:
