@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.diffusion.sampling.noise import NoiseSource
-
 StepCallback = Callable[[int, Tensor, Tensor], None]
 """(step from 0, x before the step, denoised); raise from it to stop."""
 
-NoiseKind = Callable[[Tensor, int, Tensor], NoiseSource]
-"""(x, seed, sigmas) -> the noise of a run."""
+NoiseKind = Callable[[Tensor, int, Tensor], Callable[..., Tensor]]
+"""(x, seed, sigmas) -> the noise of a run: a NoiseSource, or for a sampler of its own kind what that one calls."""
 
 
 def ignore(step: int, x: Tensor, denoised: Tensor) -> None:
