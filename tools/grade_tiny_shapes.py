@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +48,19 @@ def options() -> argparse.Namespace:
     parser.add_argument("--sampler", default="euler")
     parser.add_argument("--scheduler", default="normal")
     parser.add_argument("--precision", default="auto", choices=("auto", "reference", "fp32", "bf16", "fp16"))
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--report", type=Path, help="a Markdown file with a place for the figures")
     return parser.parse_args()
 
 
-def draw(chosen: argparse.Namespace, prompts: list[Prompt]) -> Iterator[np.ndarray]:
-    """One picture per prompt, uint8 [128, 128, 3], the seed counting up from 0."""
+def draw(chosen: argparse.Namespace, prompts: list[Prompt], seeds: Sequence[int]) -> list[np.ndarray]:
+    """One picture per prompt and seed, uint8 [128, 128, 3]."""
     memory = Memory(choose(precision=chosen.precision))
     checkpoint = load_checkpoint(chosen.checkpoint)
     negative = encode(memory, checkpoint.clip, "")
+    pictures = []
     with diffusion_model(memory, checkpoint.model) as network:
-        for seed, prompt in enumerate(prompts):
+        for seed, prompt in zip(seeds, prompts, strict=True):
             latent = sample(
                 network,
                 encode(memory, checkpoint.clip, prompt.text),
@@ -68,7 +72,20 @@ def draw(chosen: argparse.Namespace, prompts: list[Prompt]) -> Iterator[np.ndarr
                 sampler_name=chosen.sampler,
                 scheduler=chosen.scheduler,
             )
-            yield vae.decode(memory, checkpoint.vae, latent.samples)[0].mul(255).round().byte().numpy()
+            pictures.append(vae.decode(memory, checkpoint.vae, latent.samples)[0].mul(255).round().byte().numpy())
+    return pictures
+
+
+def draw_together(chosen: argparse.Namespace, prompts: list[Prompt]) -> list[np.ndarray]:
+    """One picture per prompt, the seed counting up from 0, in several processes of one thread each."""
+    parts = [range(first, len(prompts), chosen.processes) for first in range(chosen.processes)]
+    pictures: dict[int, np.ndarray] = {}
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(chosen.processes, spawn, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        work = [pool.submit(draw, chosen, [prompts[i] for i in part], part) for part in parts]
+        for part, drawn in zip(parts, work, strict=True):
+            pictures.update(zip(part, drawn.result(), strict=True))
+    return [pictures[i] for i in range(len(prompts))]
 
 
 def percent(part: int, whole: int) -> str:
@@ -114,7 +131,7 @@ def grade(chosen: argparse.Namespace) -> tuple[list[str], Image.Image]:
     lines += [f"| {name} | {percent(accepted, shown)} |" for name, accepted, shown in judge_table(chosen.judged, SEED)]
     singles = held_out_prompts(chosen.single, things=1, seed=SEED)
     pairs = held_out_prompts(chosen.pairs, things=2, seed=SEED + 1)
-    pictures = list(draw(chosen, singles + pairs))
+    pictures = draw_together(chosen, singles + pairs)
     verdicts = [judge(picture) for picture in pictures]
     single_verdicts, pair_verdicts = verdicts[: len(singles)], verdicts[len(singles) :]
     right = sum(agrees(verdict, prompt.scene) for prompt, verdict in zip(pairs, pair_verdicts, strict=True))
@@ -136,7 +153,7 @@ def put_into(report: Path, lines: list[str], sheet: Image.Image) -> None:
     before, rest = text.split(START)
     _, after = rest.split(END)
     report.write_text(before + START + "\n".join(lines) + "\n" + END + after, encoding="utf-8")
-    sheet.quantize(192).save(report.with_suffix(".png"), optimize=True)
+    sheet.quantize(256).save(report.with_suffix(".png"), optimize=True)
 
 
 def main() -> None:

@@ -44,6 +44,7 @@ def write(path: Path, unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: C
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     save_file(tensors, part, metadata=metadata)
+    part.chmod(0o644)
     os.replace(part, path)
 
 
