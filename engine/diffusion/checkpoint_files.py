@@ -84,7 +84,8 @@ def _json(path: Path, metadata: Mapping[str, str], key: str, default: Any) -> An
 def _latent_rgb(path: Path, file: WeightsFile) -> tuple[tuple[float, ...], ...]:
     rows = _json(path, file.metadata, LATENT_RGB_KEY, [])
     if not isinstance(rows, list) or not all(
-        isinstance(row, list) and len(row) == 3 and all(isinstance(value, int | float) for value in row) for row in rows
+        isinstance(row, list) and len(row) == 3 and all(isinstance(value, int | float) and abs(value) <= 1e6 for value in row)
+        for row in rows
     ):
         raise ModelFormatError(
             f"{path}: {LATENT_RGB_KEY} in its header is not a list of rows of three numbers.", hint="Write the file again."
@@ -140,7 +141,10 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _component(component: str, files: list[WeightsFile]) -> dict[str, Place]:
     own = {_own_name(component, name): place for name, place in _listed(files).items()}
-    renaming = COMPONENTS[component]({name: place.info.shape for name, place in own.items()})
+    try:
+        renaming = COMPONENTS[component]({name: place.info.shape for name, place in own.items()})
+    except ValueError as error:
+        raise ModelFormatError(f"{files[0].path.parent}: its {component} cannot be used: {error}.", hint="Use another model.") from error
     stored = ((renaming.to_stored(name) if renaming else name, place) for name, place in own.items())
     return {f"{component}/{name}": place for name, place in stored if name is not None}
 

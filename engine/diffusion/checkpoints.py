@@ -35,6 +35,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
     family = detect(contents.shapes)
     if family is None:
         raise _unknown(contents)
+    channels = family.latent_format.channels
+    if contents.latent_rgb and len(contents.latent_rgb) not in (channels, channels + 1):
+        raise ModelFormatError(
+            f"{contents.path} has {len(contents.latent_rgb)} rows of preview factors for latents of {channels} channels.",
+            hint="Write the file again, with a row for each channel and at most one more.",
+        )
     return Checkpoint(
         Model(_weights(contents, family, family.unet), latent_rgb=contents.latent_rgb),
         Clip(_weights(contents, family, family.text.part)),

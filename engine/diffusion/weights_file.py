@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 from engine.errors import MissingFile, ModelFormatError
 
 HEADER_LIMIT = 32 * 2**20
+MOST_DIMENSIONS = 16
+"""Of one tensor. The product of millions of dimensions would take hours."""
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
@@ -117,6 +119,8 @@ def _tensor(path: Path, name: str, entry: Any, base: int) -> TensorInfo:
         raise _damaged(path, f"tensor {name!r:.200} has the unknown type {dtype!r:.50}")
     if not (isinstance(shape, list) and isinstance(offsets, list) and len(offsets) == 2 and _counts(shape + offsets)):
         raise _damaged(path, f"tensor {name!r:.200} has no valid shape or place")
+    if len(shape) > MOST_DIMENSIONS:
+        raise _damaged(path, f"tensor {name!r:.200} has {len(shape)} dimensions")
     start, end = offsets
     if end - start != prod(shape) * BITS[dtype] // 8:
         raise _damaged(path, f"tensor {name!r:.200} of shape {shape!r:.100} and type {dtype} cannot lie in bytes {start} to {end}")

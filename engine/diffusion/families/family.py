@@ -52,7 +52,7 @@ class Part:
         read = self.read_config(shapes)
         own = {name: value for name, value in settings.items() if name in self.settable}
         for name, value in own.items():
-            if type(value) is not self.settable[name]:
+            if type(value) is not self.settable[name] or (type(value) is int and value < 1):
                 raise ValueError(f"its own setting {self.name}.{name} is {value!r:.50}")
         return {**read, **self.defaults(read), **own}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.diffusion.families.unet_layout import Shapes
+from engine.diffusion.families.unet_layout import Shapes, few
 from engine.diffusion.text.chunks import LENGTH
 from engine.diffusion.text.tokenizer import EOS
 
@@ -18,6 +18,7 @@ def clip_text_config(shapes: Shapes) -> dict[str, Any]:
     layers = 0
     while f"encoder.layers.{layers}.mlp.fc1.weight" in shapes:
         layers += 1
+    few(layers, "layers")
     if not layers:
         raise ValueError("its text encoder has no layers")
     return {

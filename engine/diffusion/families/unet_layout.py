@@ -34,6 +34,16 @@ ENDS = (
     ("out.2", "conv_out"),
 )
 
+MOST_BLOCKS = 200
+"""Of one kind in a network. Names and counts come from the file, and a module is built from them before a tensor is missed."""
+
+
+def few(count: int, what: str) -> int:
+    """The count; raises ValueError if no network has so many."""
+    if count > MOST_BLOCKS:
+        raise ValueError(f"it has {count} {what}, more than {MOST_BLOCKS}")
+    return count
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -84,10 +94,11 @@ def levels_of_config(config: Mapping[str, Any]) -> Levels:
 def levels_of_diffusers(shapes: Shapes) -> Levels:
     """The skeleton of a U-Net stored under the module's own names."""
     found = {
-        (int(level), kind, int(index)) for level, kind, index in _matches(r"down_blocks\.(\d+)\.(resnets|attentions)\.(\d+)\.", shapes)
+        (int(level), kind, int(index))
+        for level, kind, index in _matches(r"down_blocks\.(\d{1,9})\.(resnets|attentions)\.(\d{1,9})\.", shapes)
     }
-    count = 1 + max((level for level, _, _ in found), default=-1)
-    resnets = 1 + max((index for level, kind, index in found if level == 0 and kind == "resnets"), default=-1)
+    count = few(1 + max((level for level, _, _ in found), default=-1), "levels")
+    resnets = few(1 + max((index for level, kind, index in found if level == 0 and kind == "resnets"), default=-1), "blocks")
     return Levels(resnets, tuple((level, "attentions", 0) in found for level in range(count)))
 
 
@@ -121,6 +132,7 @@ def _read_levels(shapes: Shapes) -> tuple[Levels, list[int], list[int]]:
     """The skeleton, the channels of each level and the depth of its transformers (1 where it has none)."""
     kinds = {(int(block), kind) for block, kind in _matches(r"input_blocks\.(\d+)\.(0\.op|0\.in_layers|1\.transformer_blocks)\.", shapes)}
     blocks = sorted({block for block, _ in kinds})
+    few(len(blocks), "input blocks")
     if not blocks or blocks != list(range(1, len(blocks) + 1)):
         raise ValueError("its input blocks are not numbered 1, 2, 3, ...")
     levels: list[list[int]] = [[]]
@@ -139,7 +151,8 @@ def _read_levels(shapes: Shapes) -> tuple[Levels, list[int], list[int]]:
 
 
 def _depth(shapes: Shapes, block: int) -> int:
-    return 1 + max((int(k) for (k,) in _matches(rf"input_blocks\.{block}\.1\.transformer_blocks\.(\d+)\.", shapes)), default=0)
+    last = max((int(k) for (k,) in _matches(rf"input_blocks\.{block}\.1\.transformer_blocks\.(\d{{1,9}})\.", shapes)), default=0)
+    return few(1 + last, "transformers in a block")
 
 
 def _matches(pattern: str, shapes: Shapes) -> Iterator[tuple[str, ...]]:

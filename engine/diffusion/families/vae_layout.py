@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.diffusion.families.renaming import Renaming
-from engine.diffusion.families.unet_layout import Shapes
+from engine.diffusion.families.unet_layout import Shapes, few
 
 RESNET = (("norm1", "norm1"), ("conv1", "conv1"), ("norm2", "norm2"), ("conv2", "conv2"), ("nin_shortcut", "conv_shortcut"))
 ATTENTION = (("norm", "group_norm"), ("q", "to_q"), ("k", "to_k"), ("v", "to_v"), ("proj_out", "to_out.0"))
@@ -62,11 +62,13 @@ def vae_config(shapes: Shapes) -> dict[str, Any]:
     channels: list[int] = []
     while (first := shapes.get(f"encoder.down.{len(channels)}.block.0.conv1.weight")) is not None:
         channels.append(first[0])
+    few(len(channels), "levels")
     if not channels:
         raise ValueError("its encoder has no levels")
     resnets = 0
     while f"encoder.down.0.block.{resnets}.conv1.weight" in shapes:
         resnets += 1
+    few(resnets, "blocks")
     return {
         "in_channels": shapes["encoder.conv_in.weight"][1],
         "out_channels": shapes["decoder.conv_out.weight"][0],
