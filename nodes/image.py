@@ -105,4 +105,4 @@ def load_image_output(
     ctx: Context, image: Annotated[str, Choice("output:image"), Widget(image_upload=True, image_folder="output")]
 ) -> Loaded:
     """Read a picture from the output folder, with its mask."""
-    return Loaded(*read_picture(ctx.folders.resolve("output", image)))
+    return Loaded(*read_picture(ctx.folders.resolve("output", image), ctx.job.max_pixels))

@@ -9,13 +9,20 @@ from typing import Annotated, Literal, NamedTuple
 import regex
 from pydantic import Field
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, QuotaExceeded
 from engine.graph import Widget, node
 
 MATCH_SECONDS = 2.0  # a pattern from outside may ask for exponential time
+LONGEST = 10_000_000  # characters of a text that is made here: thirty texts joined with themselves would fill any memory
 
 Text = Annotated[str, Widget(multiline=True)]
 Line = Annotated[str, Widget(multiline=False)]
+
+
+def _allowed(characters: int) -> None:
+    if characters > LONGEST:
+        message = f"The text would have over {LONGEST:,} characters"
+        raise QuotaExceeded(message, hint="Look for a loop or a chain of nodes that makes a text longer each time.")
 
 
 class Length(NamedTuple):
@@ -33,6 +40,7 @@ class Matches(NamedTuple):
 @node("StringConcatenate", category="text", display_name="Concatenate")
 def concatenate(string_a: Text, string_b: Text, delimiter: Line = "") -> str:
     """Join two texts with a delimiter between them."""
+    _allowed(len(string_a) + len(delimiter) + len(string_b))
     return delimiter.join((string_a, string_b))
 
 
@@ -63,6 +71,7 @@ def trim(string: Text, mode: Literal["Both", "Left", "Right"]) -> str:
 @node("StringReplace", category="text", display_name="Replace")
 def replace(string: Text, find: Text, replace: Text) -> str:
     """Replace every occurrence of a text."""
+    _allowed(len(string) + string.count(find) * (len(replace) - len(find)))
     return string.replace(find, replace)
 
 
@@ -121,18 +130,23 @@ def regex_extract(
     """
     with _bounded(regex_pattern):
         pattern = _compile(regex_pattern, case_insensitive, multiline, dotall)
-        matches = list(pattern.finditer(string, timeout=MATCH_SECONDS))
-    if mode.startswith("First"):
-        matches = matches[:1]
-    if mode == "First Match":
-        group = 0
-    elif mode == "All Matches":
-        group = min(1, pattern.groups)
-    else:
-        group = group_index
-    if group > pattern.groups:
-        return ""
-    return "\n".join(match.group(group) or "" for match in matches)
+        if mode == "First Match":
+            group = 0
+        elif mode == "All Matches":
+            group = min(1, pattern.groups)
+        else:
+            group = group_index
+        if group > pattern.groups:
+            return ""
+        found: list[str] = []
+        characters = 0
+        for match in pattern.finditer(string, timeout=MATCH_SECONDS):
+            found.append(match.group(group) or "")
+            characters += len(found[-1]) + 1
+            _allowed(characters)  # matches may overlap where the pattern looks ahead
+            if mode.startswith("First"):
+                break
+    return "\n".join(found)
 
 
 @node("RegexReplace", category="text", display_name="Regex Replace")
@@ -146,5 +160,14 @@ def regex_replace(
     count: Annotated[int, Field(ge=0, le=100)] = 0,
 ) -> str:
     r"""Replace what a regular expression matches. `\1` or `\g<name>` in the replacement stand for groups; `count` 0 replaces all."""
+    characters = len(string)
+
+    def replaced(match: regex.Match[str]) -> str:
+        nonlocal characters
+        text = match.expand(replace)
+        characters += len(text) - len(match[0])
+        _allowed(characters)
+        return text
+
     with _bounded(regex_pattern):
-        return _compile(regex_pattern, case_insensitive, multiline, dotall).sub(replace, string, count=count, timeout=MATCH_SECONDS)
+        return _compile(regex_pattern, case_insensitive, multiline, dotall).sub(replaced, string, count=count, timeout=MATCH_SECONDS)

@@ -68,7 +68,7 @@ def decode(payload: bytes, tensors: Mapping[str, Any], load: Callable[[bytes], R
         )
         files = tuple(FileStamp(*stamp) for stamp in document["files"])
         return Result(outputs, ui=document["ui"], files=files, seconds=document["seconds"])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
 
 
@@ -78,7 +78,7 @@ def decode_shown(payload: bytes) -> Result:
         document = json.loads(payload)
         files = tuple(FileStamp(*stamp) for stamp in document["files"])
         return Result((), ui=document["ui"], files=files, seconds=document["seconds"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
 
 

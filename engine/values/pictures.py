@@ -15,7 +15,7 @@ from torch import Tensor
 
 from engine.errors import InvalidInput, QuotaExceeded
 
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "ICO", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")  # ICO holds a picture larger than it says
 NO_MASK = (1, 64, 64)  # the shape of the empty mask that comes with a picture without alpha
 
 
@@ -51,13 +51,13 @@ def read_picture(path: Path, max_pixels: int = 100_000_000) -> tuple[Tensor, Ten
     pixels = 0
     try:
         for frame in ImageSequence.Iterator(picture):
+            pixels += frame.width * frame.height  # before it is decoded, and also where the frame is left out
+            if pixels > max_pixels:
+                raise QuotaExceeded(f"{path.name} has more than {max_pixels:,} pixels over its frames", hint="Use fewer frames.")
             upright = ImageOps.exif_transpose(frame)
             image, mask = _frame(upright)
             if images and image.shape != images[0].shape:
                 continue
-            pixels += image.shape[1] * image.shape[2]
-            if pixels > max_pixels:
-                raise QuotaExceeded(f"{path.name} has more than {max_pixels:,} pixels over its frames", hint="Use fewer frames.")
             images.append(image)
             masks.append(mask if mask is not None else torch.zeros(NO_MASK))
             if picture.format == "MPO":  # its further frames are previews of the first

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import struct
+import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 import pytest_asyncio
+from PIL import Image
 
 from tests.server.serving import chain, make_data, serving
 
@@ -113,6 +116,96 @@ async def test_a_form_with_endless_fields_ends(api):
         form.add_field(f"field{number}", "x" * 20_000)
     async with api.post("/upload/image", data=form) as response:
         assert response.status == 400
+
+
+async def test_a_form_of_many_small_fields_is_refused_before_it_is_kept(api):
+    form = aiohttp.FormData()
+    for number in range(2_000):
+        form.add_field(f"field{number}", "x")
+    form.add_field("image", b"x", filename="late.png")
+    await api.json("POST", "/upload/image", 400, data=form)
+
+
+async def test_a_key_twice_among_many_is_found_at_once(api):
+    keys = ",".join(f'"{number}":0' for number in [*range(300_000), 299_999])
+    began = time.perf_counter()
+    await api.json("POST", "/api/v1/jobs", 400, data="{" + keys + "}")
+    assert time.perf_counter() - began < 20
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/history?max_items={10**30}",
+        f"/history?offset={10**30}",
+        f"/history?max_items={2**63}",
+        f"/api/v1/jobs?before={10**30}",
+        f"/api/v1/jobs/none/events?after={10**30}",
+    ],
+)
+async def test_numbers_that_no_database_holds_are_refused(api, path):
+    await api.json("GET", path, 400)
+
+
+async def test_a_program_in_a_picture_is_not_run(api):
+    """Pillow gives EPS to Ghostscript; ICO says one size and holds another."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(x) print showpage\n%%EOF\n"
+    icon = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(bomb(12_000, 12_000)), 22) + bomb(12_000, 12_000)
+    for name, content in (("program.png", eps), ("icon.png", icon)):
+        form = aiohttp.FormData()
+        form.add_field("image", content, filename=name)
+        await api.json("POST", "/upload/image", data=form)
+        answer = await api.json("GET", f"/view?filename={name}&type=input&preview=webp", 422)
+        assert "cannot identify" in answer["error"]["message"]
+
+
+async def test_a_picture_too_long_for_the_wanted_format_is_refused(api):
+    image = io.BytesIO()
+    Image.new("L", (20_000, 1)).save(image, "PNG")
+    form = aiohttp.FormData()
+    form.add_field("image", image.getvalue(), filename="long.png")
+    await api.json("POST", "/upload/image", data=form)
+    await api.json("GET", "/view?filename=long.png&type=input&preview=webp", 422)
+
+
+async def test_names_of_folders_and_files_may_not_cross(api):
+    for name in ("cross", "below/cross"):
+        await api.json("PUT", f"/api/v1/files/input/{name}", 201, data=b"x")
+    for name in ("cross/a.png", "cross/a/b.png", "below", "below?overwrite=true"):
+        await api.json("PUT", f"/api/v1/files/input/{name}", 409, data=b"y")
+    assert [path.name for path in (api.settings.data / "input" / "below").iterdir()] == ["cross"]
+    assert (await api.json("POST", "/userdata/cross", data=b"x")) == "cross"
+    await api.json("POST", "/userdata/cross%2Fa", 409, data=b"x")
+    await api.json("POST", "/userdata/cross/move/cross%2Fa", 409)
+    await api.json("PUT", "/api/v1/workflows/sub.json/a.json", 201, data=json.dumps(chain(1)))
+    await api.json("PUT", "/api/v1/workflows/sub.json", 409, data=json.dumps(chain(1)))
+
+
+async def test_a_longest_name_that_is_taken_gets_a_shorter_one(api):
+    name = "x" * 251 + ".png"
+    assert (await api.json("PUT", f"/api/v1/files/input/{name}", 201, data=b"1"))["filename"] == name
+    second = (await api.json("PUT", f"/api/v1/files/input/{name}", 201, data=b"2"))["filename"]
+    assert second == "x" * 247 + " (1).png"
+
+
+@pytest.mark.parametrize(
+    "content", ["[" * 100_000, '{"a": NaN}', '{"a": ' + "[" * 900 + "]" * 900 + "}", "\x00"], ids=lambda text: text[:10]
+)
+async def test_settings_written_as_user_data_harm_nobody(api, content):
+    await api.json("POST", "/userdata/comfy.settings.json", data=content)
+    assert await api.json("GET", "/settings") == {}
+    async with api.post("/settings/a", data="1") as response:
+        assert response.status == 200
+    assert await api.json("GET", "/settings") == {"a": 1}
+
+
+@pytest.mark.parametrize("header", [b'{"__metadata__": {"a": NaN}}', b"[" * 100_000], ids=["nan", "deep"])
+async def test_metadata_that_is_no_json_is_not_there(api, header):
+    folder = api.settings.data / "models" / "loras"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "bad.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    async with api.get("/view_metadata/loras?filename=bad.safetensors") as response:
+        assert response.status == 404
 
 
 async def test_long_headers_and_targets_are_refused(api):
