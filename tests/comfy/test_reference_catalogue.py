@@ -15,12 +15,15 @@ from engine.comfy.protocol.object_info import object_info
 from engine.graph.registry import Registry
 
 REFERENCE = json.loads((Path(__file__).parent.parent / "data" / "reference" / "object_info.json").read_text("utf-8"))
-MODULES = tuple(
+MODULES = {
     f"comfy_extras.nodes_{name}"
-    for name in ("primitive", "string", "preview_any", "latent", "mask", "images", "compositing", "post_processing", "morphology", "canny",
-                 "rebatch", "sdupscale")
-)  # fmt: skip
-LEFT_OUT = {"SaveSVGNode"}
+    for name in (
+        "advanced_samplers", "align_your_steps", "apg", "attention_multiply", "canny", "cfg", "compositing", "custom_sampler",
+        "differential_diffusion", "eps", "fresca", "images", "ip2p", "latent", "mahiro", "mask", "model_advanced", "morphology", "perpneg",
+        "post_processing", "preview_any", "primitive", "rebatch", "sdupscale", "string", "tcfg",
+    )
+}  # fmt: skip
+LEFT_OUT = {"ModelComputeDtype", "SaveSVGNode", "UNetTemporalAttentionMultiply"}
 COVERED = {
     "CheckpointLoaderSimple", "CLIPSetLastLayer", "CLIPTextEncode", "ConditioningAverage", "ConditioningCombine", "ConditioningConcat",
     "ConditioningSetArea", "ConditioningSetAreaPercentage", "ConditioningSetAreaStrength", "ConditioningSetMask",
@@ -28,7 +31,8 @@ COVERED = {
     "FluxGuidance", "FluxKontextMultiReferenceLatentMethod", "ImageBatch", "ImageInvert", "ImagePadForOutpaint", "ImageScale",
     "ImageScaleBy", "KSampler", "KSamplerAdvanced", "LatentBlend", "LatentComposite", "LatentCrop", "LatentFlip", "LatentFromBatch",
     "LatentRotate", "LatentUpscale", "LatentUpscaleBy", "LoadImage", "LoadImageMask", "LoadImageOutput", "LoadLatent",
-    "PreviewImage", "RepeatLatentBatch", "SaveImage", "SaveLatent", "SetLatentNoiseMask", "VAEDecode", "VAEEncode",
+    "PreviewImage", "RepeatLatentBatch", "SaveImage", "SaveLatent", "SetLatentNoiseMask", "VAEDecode", "VAEDecodeTiled", "VAEEncode",
+    "VAEEncodeForInpaint", "VAEEncodeTiled", "InpaintModelConditioning", "FluxKontextImageScale",
 } | {name for name, info in REFERENCE.items() if info["python_module"] in MODULES and name not in LEFT_OUT}  # fmt: skip
 MEANINGFUL = ("min", "max", "step", "round", "multiline", "dynamicPrompts", "control_after_generate", "image_upload", "lazy", "forceInput")
 

@@ -18,22 +18,24 @@ MARGIN = 6
 def sheet(pictures: Sequence[Tensor], columns: int, column_labels: Sequence[str] = (), row_labels: Sequence[str] = ()) -> Tensor:
     """Pictures [H, W, 3] in rows of `columns` -> one picture [1, H, W, 3], white, with labels above and to the left.
 
-    All get the first one's size. Labels are cut where they are wider than a picture.
+    All get the first one's size. Labels wider than a picture go on in a next line.
     """
     height, width = pictures[0].shape[:2]
     font = ImageFont.load_default(size=max(10, min(width, height) // 12))
     rows = -(-len(pictures) // columns)
-    top = _extent(font, column_labels, 1)
-    left = min(_extent(font, row_labels, 0), width)
-    size = (left + columns * (width + MARGIN) + MARGIN, top + rows * (height + MARGIN) + MARGIN)
-    canvas = Image.new("RGB", size, "white")
+    above = [_wrapped(font, label, width) for label in column_labels[:columns]]
+    beside = [_wrapped(font, label, width) for label in row_labels[:rows]]
+    canvas = Image.new("RGB", (1, 1), "white")
+    top = _extent(ImageDraw.Draw(canvas), font, above, 1)
+    left = _extent(ImageDraw.Draw(canvas), font, beside, 0)
+    canvas = canvas.resize((left + columns * (width + MARGIN) + MARGIN, top + rows * (height + MARGIN) + MARGIN))
     draw = ImageDraw.Draw(canvas)
-    for number, label in enumerate(column_labels[:columns]):
+    for number, label in enumerate(above):
         centre = left + MARGIN + number * (width + MARGIN) + width // 2
-        draw.text((centre, top // 2), _fitting(font, label, width), fill="black", font=font, anchor="mm")
-    for number, label in enumerate(row_labels[:rows]):
+        draw.multiline_text((centre, top // 2), label, fill="black", font=font, anchor="mm", align="center")
+    for number, label in enumerate(beside):
         centre = top + MARGIN + number * (height + MARGIN) + height // 2
-        draw.text((MARGIN, centre), _fitting(font, label, left - MARGIN), fill="black", font=font, anchor="lm")
+        draw.multiline_text((MARGIN, centre), label, fill="black", font=font, anchor="lm")
     result = torch.from_numpy(np.array(canvas, dtype=np.float32) / 255)
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
@@ -43,12 +45,22 @@ def sheet(pictures: Sequence[Tensor], columns: int, column_labels: Sequence[str]
     return result[None]
 
 
-def _extent(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, labels: Sequence[str], axis: int) -> int:
-    boxes = [font.getbbox(label) for label in labels]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def _extent(draw: ImageDraw.ImageDraw, font: Font, labels: Sequence[str], axis: int) -> int:
+    boxes = [draw.multiline_textbbox((0, 0), label, font=font) for label in labels]
     return int(max((box[2 + axis] for box in boxes), default=-2 * MARGIN)) + 2 * MARGIN
 
 
-def _fitting(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, label: str, width: int) -> str:
-    while label and font.getlength(label) > width:
-        label = label[:-1]
-    return label
+def _wrapped(font: Font, label: str, width: int) -> str:
+    """The label in lines no wider than a picture; a word that is wider is cut."""
+    lines: list[str] = []
+    for word in label.split():
+        while word and font.getlength(word) > width:
+            word = word[:-1]
+        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)
