@@ -38,14 +38,15 @@ class Heard:
 
 
 class Bench:
-    def __init__(self, path) -> None:
+    def __init__(self, path, cancel_grace: float = 60.0) -> None:
         self.path = path
+        self.cancel_grace = cancel_grace
         self.catalogues: list[bytes] = []
         self.heard = Heard()
 
     async def __aenter__(self) -> Bench:
         self.supervisor = Supervisor("{}", on_catalogue=self.catalogues.append, command=COMMAND)
-        self.jobs = Jobs(JobStore(self.path), self.supervisor, cancel_grace=0.3)
+        self.jobs = Jobs(JobStore(self.path), self.supervisor, cancel_grace=self.cancel_grace)
         self.jobs.listeners.append(self.heard)
         await self.jobs.start()
         return self
@@ -113,15 +114,16 @@ async def test_a_running_job_is_cancelled_by_its_token(bench):
         await bench.jobs.cancel("none")
 
 
-async def test_a_node_that_does_not_listen_ends_with_its_process_and_the_next_job_runs(bench):
-    await bench.submit("deaf", wait=True, deaf=True)
-    await bench.submit("next")
-    await bench.state("deaf", State.RUNNING)
-    await bench.jobs.cancel("deaf")
-    assert await bench.state("next", State.SUCCEEDED) is State.SUCCEEDED
-    job = await bench.jobs.store.get("deaf")
-    assert (job.state, job.crashes) == (State.CANCELLED, 0)
-    assert bench.supervisor.starts == 2
+async def test_a_node_that_does_not_listen_ends_with_its_process_and_the_next_job_runs(path):
+    async with Bench(path, cancel_grace=0.3) as bench:
+        await bench.submit("deaf", wait=True, deaf=True)
+        await bench.submit("next")
+        await bench.state("deaf", State.RUNNING)
+        await bench.jobs.cancel("deaf")
+        assert await bench.state("next", State.SUCCEEDED) is State.SUCCEEDED
+        job = await bench.jobs.store.get("deaf")
+        assert (job.state, job.crashes) == (State.CANCELLED, 0)
+        assert bench.supervisor.starts == 2
 
 
 async def test_a_waiting_job_is_cancelled_at_once(bench):
