@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -36,9 +37,14 @@ class CodeVersions:
         self._modules: dict[str, tuple[str, tuple[str, ...]]] = {}  # module -> (digest, modules it imports)
         self._versions: dict[str, str] = {}
         self._changed = False
+        self._since = time.time_ns()
 
     def of(self, module: str) -> str:
-        """The code version of a module, 32 hex digits; empty when its source cannot be found (such a node is never taken from a cache)."""
+        """The code version of a module, 32 hex digits.
+
+        Empty, so that such a node is never taken from a cache, when its source cannot be found or is younger than this object: what runs
+        was loaded before, and its results must not be kept under the name of the new code.
+        """
         with _ONE_AT_A_TIME:
             if module not in self._versions:
                 self._versions[module] = self._compute(module)
@@ -59,12 +65,20 @@ class CodeVersions:
 
     def _compute(self, module: str) -> str:
         reached = self.reached(module)
-        if not reached:
+        if not reached or any(self._is_younger(name) for name in reached):
             return ""
         digest = hashlib.blake2b(digest_size=16)
         for name in reached:
             digest.update(f"{name}:{self._read(name)[0]}\n".encode())
         return digest.hexdigest()
+
+    def _is_younger(self, module: str) -> bool:
+        path = self._find(module)
+        if path is None:
+            return False
+        status = path.stat()
+        changed = status.st_ctime_ns if os.name == "posix" else status.st_mtime_ns  # a copied file may bring an old time of change
+        return changed > self._since
 
     def _find(self, module: str) -> Path | None:
         """The source file of a module, or None; `engine.graph` and what lies below it are never found."""

@@ -6,10 +6,12 @@ import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import Cancelled
+from engine.errors import Cancelled, NodeFailed
+from engine.graph.wire import json_fault
 
 if TYPE_CHECKING:
     from engine.graph.folders import Folders
@@ -96,7 +98,7 @@ class Context:
         """
         self.check_cancelled()
         if self._on_progress is not None:
-            self._on_progress(step, total, preview)
+            self._on_progress(_finite(step), _finite(total), preview)
 
     def check_cancelled(self) -> None:
         """Raise Cancelled if the job was cancelled; a node that works long calls this at every step."""
@@ -104,6 +106,14 @@ class Context:
             raise Cancelled("The job was cancelled.", node_id=self.node_id or None)
 
     def emit(self, name: str, data: dict[str, Any]) -> None:
-        """Send something JSON-able to the node's own front end."""
+        """Send something to the node's own front end. Raises NodeFailed for what is no JSON."""
+        if fault := json_fault(data):
+            raise NodeFailed(f"The node emits something that is no JSON ({fault}).", hint="Correct the node.", node_id=self.node_id or None)
         if self._on_emit is not None:
             self._on_emit(name, data)
+
+
+def _finite(number: float) -> float:
+    """A number that JSON has: a tensor or an array of one number counts, what is not finite is 0."""
+    number = number if isinstance(number, int) else float(number)
+    return number if isfinite(number) else 0

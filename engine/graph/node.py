@@ -14,6 +14,7 @@ from engine.graph import builder, declare, docstrings
 from engine.graph.catalogue import AliasInfo, CachePolicy, InputInfo, Lane, MigrationInfo, NodeInfo
 from engine.graph.literals import Rejected, caster
 from engine.graph.results import Blocked, Shown
+from engine.graph.wire import json_fault
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -55,6 +56,8 @@ class Definition:
             if not isinstance(result, Shown):
                 raise self._broken(f"returned {type(result).__name__} where it declares Shown")
             ui, result = {name: list(items) for name, items in result.ui.items()}, result.value
+            if fault := json_fault(ui):
+                raise self._broken(f"shows something that is no JSON ({fault})")
         outputs = self.info.outputs
         if isinstance(result, Blocked):
             return ui, (result,) * len(outputs)

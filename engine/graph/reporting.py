@@ -26,6 +26,7 @@ from engine.graph.events import (
 )
 from engine.graph.records import Record, RecordStore
 from engine.graph.steps import Step
+from engine.graph.wire import json_fault
 
 _BATCH = 5_000
 _BATCH_SECONDS = 2.0
@@ -181,7 +182,7 @@ def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> Ease
         "exception_type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
         "traceback": lines,
         "inputs": {key: short_text(value) for key, value in values.items()},
-        **typed.details,
+        **{key: short_text(value) if json_fault(value) else value for key, value in typed.details.items()},
     }
     return typed
 

@@ -41,6 +41,15 @@ def dump_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
+def json_fault(value: Any) -> str:
+    """Why a value cannot travel as JSON; empty if it can."""
+    try:
+        dump_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        return str(error)
+    return ""
+
+
 def pack(header: dict[str, Any], parts: Iterable[bytes] = ()) -> bytes:
     parts = tuple(parts)
     body = dump_json(header)

@@ -176,6 +176,17 @@ def red() -> int:
     assert before and CodeVersions().of(module) not in ("", before)
 
 
+def test_code_that_was_changed_after_it_was_loaded_has_no_version(tmp_path):
+    """What runs is the old code: its results must not be found under the new code's name after a restart."""
+    (tmp_path / "pack.py").write_text("dark = 1\n")
+    versions = CodeVersions({"pack": tmp_path / "pack.py"})
+    time.sleep(0.05)
+    (tmp_path / "pack.py").write_text("dark = 2\n")
+    assert versions.of("pack") == ""
+    time.sleep(0.05)
+    assert CodeVersions({"pack": tmp_path / "pack.py"}).of("pack")
+
+
 def test_versions_are_kept_by_modification_time(sources, tmp_path):
     store = tmp_path / "code.json"
     packages = {"engine": sources / "engine", "nodes": sources / "nodes"}

@@ -12,6 +12,7 @@ from engine.errors import ModelFormatError, NodeFailed
 from engine.graph import Graph, Link, Node
 from engine.graph.cache import Cache
 from engine.graph.events import JobFinished, JobStarted, NodeFailedEvent, NodeFinished, NodeProgress, NodesCached, NodeStarted, Preview
+from engine.graph.wire import dump_json
 from tests.graph.conftest import graph, reasons
 
 
@@ -217,3 +218,21 @@ def test_a_fan_gives_every_output(lab, width):
         nodes[f"o{place}"] = Node(f"o{place}", "Show", {"value": Link(f"x{place}", 0)})
     outcome = lab.run(Graph(nodes), *(f"o{place}" for place in range(width)))
     assert outcome.ui == {f"o{place}": {"text": [str(place + 1)]} for place in range(width)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "inputs"), [("ShowNumber", "tensor"), ("ShowNumber", "nan"), ("EmitWrong", "object"), ("EmitWrong", "nan")]
+)
+def test_a_node_that_tells_what_is_no_json_fails_and_says_so(lab, kind, inputs):
+    """Otherwise its event could not travel, and nobody would hear of the job's end."""
+    outcome = lab.run(graph(bad=(kind, {"kind": inputs})), "bad")
+    assert outcome.state == "failed" and "JSON" in outcome.error.message
+    for event in lab.events:
+        dump_json(event.to_json())
+
+
+def test_progress_and_details_that_are_no_json_still_travel(lab):
+    outcome = lab.run(graph(bad=("Odometer",)), "bad")
+    assert outcome.state == "failed" and outcome.error.details["found"] == "object"
+    for event in lab.events:
+        dump_json(event.to_json())

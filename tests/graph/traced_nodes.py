@@ -345,3 +345,36 @@ MEETING = threading.Barrier(2)
 def meet(value: int) -> int:
     MEETING.wait(20)
     return value
+
+
+@node("Pick", category="test", needs=lambda first: ("a",) if first else ("b",))
+def pick(first: bool, a: Lazy[int], b: Lazy[int]) -> int:
+    """Computes with what it chose, so its output is a value of its own."""
+    CALLS.append(("Pick", first, a, b))
+    return (a if first else b) * 1_000
+
+
+@node("Collapse", category="test")
+async def collapse(value: int = 0) -> int:
+    """Something that it waits for is cancelled, and not by the job."""
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError
+
+
+@node("ShowNumber", category="test", output_node=True)
+def show_number(ctx: Context, kind: str) -> Shown:
+    wrong = {"tensor": object(), "nan": float("nan")}[kind]
+    return Shown({"numbers": [wrong]})
+
+
+@node("EmitWrong", category="test", output_node=True)
+def emit_wrong(ctx: Context, kind: str) -> Shown:
+    wrong = {"object": object(), "nan": float("nan")}[kind]
+    ctx.emit("mine", {"value": wrong})
+    return Shown({})
+
+
+@node("Odometer", category="test", output_node=True)
+def odometer(ctx: Context) -> Shown:
+    ctx.progress(float("nan"), float("inf"))
+    raise ModelFormatError("broken", details={"found": object()})
