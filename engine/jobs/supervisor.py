@@ -85,7 +85,10 @@ class Supervisor:
             reason, was_ready = await self._one_life()
             if self._stopping.is_set():
                 return
-            await self._on_death(reason)
+            try:
+                await self._on_death(reason)
+            except Exception:  # such as a full disk; a server that goes on without a worker helps nobody
+                log.exception("The end of the worker could not be noted")
             lasted = time.monotonic() - began
             pause = 0.0 if was_ready and lasted > 5 else min(LONGEST_PAUSE, max(0.25, pause * 2))
             log.warning("The worker is gone: %s. Another one starts%s.", reason, f" in {pause:g} s" if pause else "")

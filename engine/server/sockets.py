@@ -114,7 +114,7 @@ class Hub:
             self._run = RunMessages(job, result)
         self._tell(self._run, self._run.translate(batch, previews))
         if self._run.pending and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(STATE_SECONDS, self._tick, self._run)
+            self._timer = asyncio.get_running_loop().call_later(STATE_SECONDS, self._tick)
 
     def on_queue(self, remaining: int) -> None:
         message = [Message(status(remaining))]
@@ -128,9 +128,10 @@ class Hub:
         if client is not None and job.attempt:
             client.send([Message(run_is_over(job.id))])
 
-    def _tick(self, run: RunMessages) -> None:
+    def _tick(self) -> None:
         self._timer = None
-        self._tell(run, run.tick())
+        if self._run is not None:
+            self._tell(self._run, self._run.tick())
 
     def _tell(self, run: RunMessages, messages: list[Message]) -> None:
         if not messages or not self._clients:

@@ -107,7 +107,8 @@ class Service:
                 emit(JobFinished(job_id=head["id"], sequence=last + 1, time=time.time(), state="failed", error=_describe(error)))
         finally:
             sender.close()
-            del self._tokens[head["id"]]
+            if self._tokens.get(head["id"]) is token:  # else the same id was deleted and submitted anew meanwhile
+                del self._tokens[head["id"]]
 
     def _stats(self) -> dict[str, Any]:
         return {"pid": os.getpid(), "memory": self._process.memory_info().rss, "device": self._runtime.device_stats()}
