@@ -30,6 +30,14 @@ class Call(NamedTuple):
     blocked: Blocked | None
 
 
+class _Shared(NamedTuple):
+    """What all calls of a step get of its series inputs: a copy for each would be as many items as calls times the series' length."""
+
+    values: dict[str, tuple[Any, ...]]
+    keys: dict[str, bytes]
+    blocked: Blocked | None
+
+
 def gather(step: Step) -> dict[str, tuple[Item, ...]]:
     """The items at the linked inputs that are there; a lazy input that nobody computed is left out."""
     slots: dict[str, tuple[Item, ...]] = {}
@@ -48,7 +56,13 @@ def calls_of(step: Step, slots: Slots, settle: Callable[[Step, Mapping[str, Any]
     if not step.unsettled and all(len(items) == 1 and items[0].key == _planned(step, name) for name, items in slots.items()):
         values = values_at(kind, slots, 0) if kind.series else {name: items[0].value for name, items in slots.items()}
         return [Call(step.digest, step.outward, values, dict(slots), _blocked(slots))]
-    return [_call(step, slots, index, settle) for index in range(call_count(kind, slots))]
+    series = {name: slot for name, slot in slots.items() if kind.series and kind.base_name(name) in kind.series}
+    shared = _Shared(
+        {name: tuple(item.value for item in items) for name, items in series.items()},
+        {name: tuple_key(items) for name, items in series.items()},
+        _blocked(series),
+    )
+    return [_call(step, slots, index, settle, shared) for index in range(call_count(kind, slots))]
 
 
 def call_count(kind: Kind, slots: Slots) -> int:
@@ -61,13 +75,17 @@ def _planned(step: Step, name: str) -> bytes | None:
     return source.key if source is not None else step.constants[name].key if step.constants is not None else None
 
 
-def _call(step: Step, slots: Slots, index: int, settle: Callable[[Step, Mapping[str, Any]], tuple[bytes, ...]]) -> Call:
+def _call(step: Step, slots: Slots, index: int, settle: Callable[[Step, Mapping[str, Any]], tuple[bytes, ...]], shared: _Shared) -> Call:
     kind = step.kind
     items = _items_at(kind, slots, index)
-    values = values_at(kind, slots, index)
+    values = {name: shared.values[name] if name in shared.values else found[0].value for name, found in items.items()}
     keys = {name: source.key for name, source in step.links.items()}
-    keys.update((name, tuple_key(found)) for name, found in items.items() if name not in step.links or not step.links[name].lazy)
-    blocked = _blocked(items)
+    for name, found in items.items():
+        if name not in step.links or not step.links[name].lazy:
+            keys[name] = shared.keys.get(name) or tuple_key(found)
+        elif len(slots[name]) > 1 and name not in shared.keys:  # named by where it stands: the key must not depend on what was asked for
+            keys[name] = series_key(keys[name], 0, min(index, len(slots[name]) - 1))
+    blocked = shared.blocked or _blocked({name: found for name, found in items.items() if name not in shared.values})
     extras = step.extras
     if step.unsettled and blocked is None:
         extras = settle(step, {**step.literals, **values})

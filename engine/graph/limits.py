@@ -5,6 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.errors import QuotaExceeded
+
+SERIES_ITEMS = 1_000_000
+"""Items of one list while a graph runs: lists of lists multiply."""
+
+
+def check_items(count: int) -> None:
+    """Raises QuotaExceeded for a list that no graph should make."""
+    if count > SERIES_ITEMS:
+        raise QuotaExceeded(f"A list would have over {SERIES_ITEMS:,} items.", hint="Look for lists that are joined or multiplied.")
+
 
 class LimitSettings(Protocol):
     """The settings that these limits come from."""

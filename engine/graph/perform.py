@@ -20,6 +20,7 @@ from engine.graph.context import Context
 from engine.graph.expansion import Expander, Rewrite
 from engine.graph.items import FileStamp, Item, Result
 from engine.graph.lanes import Lanes
+from engine.graph.limits import check_items
 from engine.graph.plan import Planner
 from engine.graph.reporting import failure_of
 from engine.graph.results import Blocked, Expand
@@ -83,7 +84,8 @@ class Work:
         if step.kind.is_async and any(call.blocked is None for call in calls):
             self._lanes.start_coroutine(self._run_coroutines(step, calls))
             return _nothing
-        outcomes = []
+        outcomes: list[Outcome] = []
+        items = 0
         for call in calls:
             outcome = self._without_call(step, call)
             if outcome is None:
@@ -92,6 +94,9 @@ class Work:
                 except BaseException as error:  # noqa: BLE001  (as in `work`)
                     return self._failure(step, error, call.values)
             outcomes.append(outcome)
+            if not isinstance(outcome.outputs, Expand):
+                items += max(map(len, outcome.outputs), default=0)
+                check_items(items)
         return self._gathered(step, calls, outcomes)
 
     def _missing(self, step: Step, slots: dict[str, tuple[Item, ...]]) -> set[str]:
@@ -151,7 +156,7 @@ class Work:
         coroutine = step.kind.definition.function(**given)
         try:
             returned = await _stepwise(coroutine, lambda: self._around(step.kind.info, given))
-        except SystemExit as error:  # it would end the event loop of all coroutines
+        except (SystemExit, KeyboardInterrupt) as error:  # it would end the event loop of all coroutines
             raise NodeFailed(f"{step.kind.info.display_name} tried to end the process.") from error
         return self._outcome(step, call, returned, time.perf_counter() - began)
 
@@ -227,6 +232,8 @@ class Work:
                 for index, outcome in enumerate(outcomes):
                     if outcome is None:
                         group.create_task(fill(index))
+            if None in outcomes:
+                raise asyncio.CancelledError("what it waited for was cancelled")  # a task group passes over it
             conclude = self._gathered(step, calls, [outcome for outcome in outcomes if outcome is not None])
         except BaseException as error:  # noqa: BLE001  (as in `work`)
             while isinstance(error, BaseExceptionGroup):

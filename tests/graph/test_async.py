@@ -75,6 +75,11 @@ def test_a_coroutine_that_tries_to_end_the_process_fails(lab):
     assert lab.value(graph(n=("Nap", {"value": 4, "seconds": 0.0})), "n") == 4
 
 
+def test_a_coroutine_that_is_cancelled_but_not_by_the_job_fails(lab):
+    outcome = lab.run(graph(bad=("Collapse",), after=("Add", {"a": "@bad"})), "after")
+    assert outcome.state == "failed" and outcome.error.node_id == "bad"
+
+
 def test_every_step_of_a_coroutine_and_no_other_lies_inside_the_context(lab):
     """Gradient mode belongs to the thread: what one coroutine switches off must not stay off while another runs."""
     inside = []

@@ -86,3 +86,14 @@ def test_a_lazy_value_that_another_node_read_is_not_computed_twice(lab):
     )  # fmt: skip
     lab.run(wanted, "seen", "out")
     assert lab.called("Add") == 1
+
+
+@pytest.mark.parametrize("condition", [("Number", {"value": 1}), ("MakeList", {"values0": 1})])
+@pytest.mark.parametrize("zero", [("Number", {"value": 0}), ("MakeList", {"values0": 0})])
+def test_each_item_of_a_lazy_list_is_a_value_of_its_own(lab, condition, zero):
+    """Whatever the other inputs are: no item's result may stand for another's."""
+    wanted = graph(
+        c=condition, z=zero, n=("MakeList", {"values0": 1, "values1": 2}), b=("Number", {"value": 9}),
+        p=("Pick", {"first": "@c", "a": "@n", "b": "@b"}), out=("Add", {"a": "@p", "b": "@z"}),
+    )  # fmt: skip
+    assert lab.run(wanted, "p", "out").values == {"p": ((1000, 2000),), "out": ((1000, 2000),)}
