@@ -12,6 +12,7 @@ from pydantic import Field
 from engine.errors import NodeFailed
 from engine.graph import Blocked, Expand, Graph, Lazy, Link, Node, Series, Variadic, node, port
 from engine.graph.expansion import Rewrite, Scope
+from engine.graph.limits import check_items
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ def gate(value: T, is_open: bool = True, message: str = "") -> T | Blocked:
 @node("MakeList", category="control/list")
 def make_list(values: Variadic[Series[T]]) -> Series[T]:
     """Make one list of several values and lists, in the order of the inputs. What follows runs once per item."""
+    check_items(sum(len(items) for items in values))
     return tuple(item for items in values for item in items)
 
 
@@ -72,6 +74,7 @@ def list_length(values: Series[Any]) -> int:
 @node("Range", category="control/list")
 def number_range(start: int = 0, stop: int = 10, step: Annotated[int, Field(ge=1)] = 1) -> Series[int]:
     """Whole numbers from `start` up to, but without, `stop`. What follows runs once per number."""
+    check_items((stop - start) // step)
     return tuple(range(start, stop, step))
 
 
