@@ -27,8 +27,8 @@ export async function ask(path, options) {
 }
 
 /** The text is written by us, so that 64-bit numbers reach the server as they are. @param {Map<string, any>} doc */
-export async function submit(doc) {
-  return JSON.parse(await ask("jobs", { method: "POST", body: write(new Map([["workflow", doc]])) }));
+export async function submit(doc, front = false) {
+  return JSON.parse(await ask("jobs", { method: "POST", body: write(new Map(/** @type {[string, any][]} */ ([["workflow", doc], ["front", front]]))) }));
 }
 
 export class Run {
