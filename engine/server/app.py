@@ -53,10 +53,10 @@ def create_app(settings: Settings, *, worker: Sequence[str] = COMMAND) -> web.Ap
         for route in routes:
             if isinstance(route, web.RouteDef):
                 for path in (route.path, f"/api{route.path}"):
-                    app.router.add_route(route.method, path, route.handler, **route.kwargs)
+                    web.RouteDef(route.method, path, route.handler, route.kwargs).register(app.router)
     described = [route for table in V1_TABLES for route in table.routes]
     for described_route in described:
-        app.router.add_route(described_route.method, described_route.path, described_route.handler)
+        web.RouteDef(described_route.method, described_route.path, described_route.handler, {}).register(app.router)
     openapi.add_to(app.router, described)
     pages.add_to(app.router)
     app.cleanup_ctx.append(_running(settings, worker))

@@ -218,6 +218,9 @@ async def test_everything_is_also_below_api_and_any_content_type_is_read(api):
     await api.entry(job)
     assert job in await api.json("GET", "/api/history")
     assert await api.json("GET", "/api/object_info") == await api.json("GET", "/object_info")
+    for path in ("/object_info", "/api/queue", "/api/v1/jobs", "/"):
+        async with api.head(path) as response:
+            assert response.status == 200 and await response.read() == b"", path
 
 
 async def test_object_info_lists_comfyuis_ids_where_there_are_some(api):
