@@ -211,7 +211,7 @@ function shown(stage, node, widget) {
   if (typeof value === "boolean") return value ? "on" : "off";
   if (!isNumber(value)) return typeof value === "string" ? value.replaceAll("\n", " ") : "…";
   const policy = widget.info.seed ? seedPolicy(stage.doc, node.id, widget.name) : "fixed";
-  return `${policy === "fixed" ? "" : { random: "⚄ ", increment: "↑ ", decrement: "↓ " }[policy]}${numberText(value)}`;
+  return `${policy === "fixed" ? "" : policy === "random" ? "⚄ " : policy === "increment" ? "↑ " : "↓ "}${numberText(value)}`;
 }
 
 /** A choice that is not there (any more): kept, and shown red. @param {Stage} stage @param {import("./scene.js").Widget} widget */

@@ -1,7 +1,7 @@
 // JSON exactly as it was written: objects are Maps (keys keep their order, "__proto__" is a key like any other) and a number that
 // JavaScript cannot hold or would write differently (2^64 - 1, 4.0, 1e5, NaN) stays the text it was.
 
-/** @typedef {null | boolean | number | string | Num | Json[] | Map<string, any>} Json */
+/** @typedef {null | boolean | number | string | Num | any[] | Map<string, any>} Json */
 /** @typedef {{indent: number, pairs: boolean, space: boolean, end: string}} Style */
 
 const DEEPEST = 200;

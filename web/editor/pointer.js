@@ -159,6 +159,6 @@ function drop(editor, drag, at, search) {
   if (drag.backwards && !found.socket) editor.edit(connect(editor.doc, found.view.id, found.output, drag.node.id, drag.socket.name), "Connect");
   if (drag.backwards || !found.socket) return;
   const old = linkOf(inputsOf(entryOf(editor.doc, found.view.id)).get(found.socket.name));
-  if (old?.node === drag.node.id && old.slot === drag.slot) return;
+  if (old && old.node === drag.node.id && old.slot === drag.slot) return;
   editor.edit(connect(cut, drag.node.id, drag.slot, found.view.id, found.socket.name), "Connect");
 }
