@@ -81,7 +81,7 @@ async def test_jobs_and_history_and_results_live_through_a_restart(data):
 async def test_a_second_start_knows_the_nodes_before_any_worker_is_up(data):
     async with serving(data) as api:
         first = await api.json("GET", "/object_info")
-    never = (sys.executable, "-c", "import time; time.sleep(60)")
+    never = (sys.executable, "-c", "import sys; sys.stdin.read()")
     async with serving(data, worker=never) as api:
         assert await api.json("GET", "/object_info") == first
         assert (await api.queue(chain(2)))["node_errors"] == {}
