@@ -8,7 +8,21 @@ from engine.diffusion.checkpoints import Checkpoint, load_checkpoint
 from engine.graph import Alias, Choice, Context, node
 
 
-@node("LoadCheckpoint", category="loaders", display_name="Load Checkpoint", lane="io", aliases=(Alias("CheckpointLoaderSimple"),))
+def _stamp(ctx: Context, ckpt_name: str) -> list[str | int]:
+    """What the opened checkpoint remembers of its file, to notice a change: a file copied again has to be opened again."""
+    path = ctx.folders.resolve("checkpoints", ckpt_name)
+    status = path.stat()
+    return [str(path), status.st_size, status.st_mtime_ns]
+
+
+@node(
+    "LoadCheckpoint",
+    category="loaders",
+    display_name="Load Checkpoint",
+    lane="io",
+    aliases=(Alias("CheckpointLoaderSimple"),),
+    fingerprint=_stamp,
+)
 def load(ctx: Context, ckpt_name: Annotated[str, Choice("checkpoints")]) -> Checkpoint:
     """Open a checkpoint: the diffusion model, its text encoder and its VAE from one file.
 
