@@ -73,14 +73,16 @@ def test_shared_storage_counts_once():
 
 
 def test_a_tensor_view_counts_with_the_storage_that_it_keeps_alive():
-    torch = pytest.importorskip("torch")
+    import torch
+
     tier = MemoryTier(10_000_000)
     tier.put(digest_of(0), result_of(torch.zeros(1_000_000, dtype=torch.uint8)[:10]))
     assert tier.bytes > 1_000_000
 
 
 def test_a_module_counts_with_its_weights():
-    torch = pytest.importorskip("torch")
+    import torch
+
     tier = MemoryTier(100_000_000)
     tier.put(digest_of(0), result_of(torch.nn.Sequential(torch.nn.Linear(1000, 1000), torch.nn.Linear(1000, 1000))))
     assert tier.bytes > 8_000_000
