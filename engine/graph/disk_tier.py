@@ -188,7 +188,7 @@ class DiskTier:
                 self._write(task)
             except Unstorable:
                 continue
-            except (OSError, sqlite3.Error, EaselError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+            except Exception as error:  # noqa: BLE001  (a pack's codec may raise anything; the values of other nodes must still be kept)
                 log.warning("A value could not be cached on disk: %s: %s", type(error).__name__, error)
 
     def _write(self, task: _Put) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import numpy
 import pytest
 
-from engine.graph import Folders
+from engine.graph import Folders, port
 from engine.graph.cache import Cache
 from engine.graph.disk_tier import DiskTier
 from engine.graph.items import Item, Result, item_key
@@ -330,3 +330,24 @@ def test_the_value_of_an_output_node_is_there_after_a_restart(disk):
     assert disk().value(wanted, "x") == 6
     lab = disk()
     assert lab.value(wanted, "x") == 6 and lab.calls == [("Add", 5, 1)]
+
+
+def test_a_codec_that_fails_leaves_its_value_out_and_the_others_in(tmp_path):
+    @port("BROKEN", codec=BrokenCodec())
+    class Broken:
+        pass
+
+    tier = DiskTier(tmp_path / "cache", ArrayStore(), minimum_seconds=0)
+    tier.put(digest_of(1), result_of(Broken(), 1), ("BROKEN",))
+    tier.put(digest_of(2), result_of(7, 2), ("INT",))
+    tier.flush()
+    assert digest_of(1) not in tier and digest_of(2) in tier
+    tier.close()
+
+
+class BrokenCodec:
+    def encode(self, value):
+        raise KeyError("name")
+
+    def decode(self, tensors, metadata):
+        raise KeyError("name")
