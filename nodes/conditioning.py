@@ -10,16 +10,29 @@ from engine.diffusion.text.encode import encode
 from engine.graph import Alias, Context, Widget, node
 from engine.values.conditioning import Conditioning
 from engine.values.model import Clip
+from nodes.embeddings import called_files, words_of
 
 
-@node("CLIPEncode", category="conditioning", display_name="CLIP Text Encode (Prompt)", lane="device", aliases=(Alias("CLIPTextEncode"),))
+def _called(ctx: Context, text: str) -> list[list[str | int]]:
+    """The embedding files that a prompt calls."""
+    return called_files(ctx, text)
+
+
+@node(
+    "CLIPEncode",
+    category="conditioning",
+    display_name="CLIP Text Encode (Prompt)",
+    lane="device",
+    aliases=(Alias("CLIPTextEncode"),),
+    fingerprint=_called,
+)
 def clip_encode(ctx: Context, text: Annotated[str, Widget(multiline=True, dynamicPrompts=True)], clip: Clip) -> Conditioning:
     """Encode a prompt.
 
-    text: any length. `(word:1.2)` weighs words, `(word)` is 1.1 times, `\\(` is a plain bracket.
+    text: any length. `(word:1.2)` weighs words, `(word)` is 1.1 times, `\\(` is a plain bracket, `embedding:name` a learned word.
     clip: the text encoder of the checkpoint that will draw.
     """
-    return encode(ctx.memory, clip, text)
+    return encode(ctx.memory, clip, text, words_of(ctx))
 
 
 @node("CLIPSetLastLayer", category="conditioning", display_name="CLIP Set Last Layer")

@@ -105,6 +105,11 @@ class Context:
         if self._cancelled is not None and self._cancelled():
             raise Cancelled("The job was cancelled.", node_id=self.node_id or None)
 
+    def warn(self, message: str, hint: str = "") -> None:
+        """Tell whoever watches of something that was done otherwise than asked; the node goes on."""
+        self.log.warning("%s %s", message, hint)
+        self.emit("warning", {"message": message, "hint": hint})
+
     def emit(self, name: str, data: dict[str, Any]) -> None:
         """Send something to the node's own front end. Raises NodeFailed for what is no JSON."""
         if fault := json_fault(data):

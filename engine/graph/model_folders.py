@@ -45,7 +45,7 @@ _A1111_FOLDERS = {
 
 OLD_KEYS = {"clip": "text_encoders", "unet": "diffusion_models"}
 FILE_ROOTS = ("input", "output", "temp")  # where a name may say it is: `a.png [output]`
-SAVED_MODELS = ("checkpoints", "clip", "vae", "diffusion_models", "loras")  # directories below output/ whose files can be chosen again
+SAVED_MODELS = ("checkpoints", "clip", "vae", "diffusion_models", "embeddings", "loras")  # below output/; their files can be chosen again
 SUFFIXES = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
 KIND_SUFFIXES: dict[str, frozenset[str]] = {
     "image": frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine.errors import Unstorable
 from engine.graph import port
+from engine.values.embedding import Embedding
 from engine.values.weights import Weights
 
 Change = Callable[[Tensor], Tensor]
@@ -61,6 +62,8 @@ class ClipCodec:
     """Stores a reference to the file."""
 
     def encode(self, value: Clip) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        if value.embeddings:
+            raise Unstorable("A text encoder with embeddings is made again from its file.")
         return {}, {**_encode(value.weights, value.patches), "skip": value.skip}
 
     def decode(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Clip:
@@ -103,11 +106,16 @@ class Model:
 @port("CLIP", color="#ffd500", codec=ClipCodec())
 @dataclass(frozen=True, eq=False)
 class Clip:
-    """A text encoder. skip: the layer that is read, -1 the last one, -2 the one before; None: as the family is used to."""
+    """A text encoder.
+
+    skip: the layer that is read, -1 the last one, -2 the one before; None: as the family is used to. embeddings: learned words that
+    prompts may call by name besides those of files; of two with one name the later counts.
+    """
 
     weights: Weights
     patches: tuple[Patch, ...] = ()
     skip: int | None = None
+    embeddings: tuple[Embedding, ...] = ()
 
     def with_patches(self, *patches: Patch) -> Clip:
         """The same encoder with further patches, applied after those it has."""
@@ -116,6 +124,10 @@ class Clip:
     def with_skip(self, skip: int) -> Clip:
         """The same encoder, read at another layer (-1, -2, ...)."""
         return replace(self, skip=skip)
+
+    def with_embedding(self, embedding: Embedding) -> Clip:
+        """The same encoder that knows one more word."""
+        return replace(self, embeddings=(*self.embeddings, embedding))
 
 
 @port("VAE", color="#ff6e6e", codec=VaeCodec())

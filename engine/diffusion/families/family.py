@@ -82,11 +82,12 @@ def _tensor_shapes(part: Part, config: str) -> Mapping[str, torch.Size]:
 class TextEncoder:
     """How a family reads a text encoder.
 
-    pad: token id after the end of the text. layer: hidden state taken, -1 the last, -2 the one before; final_norm: whether the
-    last layer norm is applied to it.
+    name: what files of embeddings call it. pad: token id after the end of the text. layer: hidden state taken, -1 the last, -2 the
+    one before; final_norm: whether the last layer norm is applied to it.
     """
 
     part: Part
+    name: str
     pad: int
     layer: int = -1
     final_norm: bool = True

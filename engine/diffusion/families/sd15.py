@@ -82,7 +82,7 @@ SD15 = Family(
     matches=_is_sd15,
     unet=UNET,
     vae=VAE,
-    text=TextEncoder(TEXT, pad=EOS),
+    text=TextEncoder(TEXT, name="clip_l", pad=EOS),
     latent_format=LatentFormat(channels=4, scale=0.18215),
     prediction="eps",
     # fitted to SD1.4 by Kevin Turner, published in the Hugging Face forum in 2022
