@@ -18,11 +18,12 @@ test: .venv/installed-dev chromium
 slow: .venv/installed-dev chromium
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-check: .venv/installed-dev
+check: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	node_modules/.bin/tsc
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
@@ -41,10 +42,15 @@ install: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@ .venv/installed
 
+node_modules/installed: package.json
+	@npm install --no-package-lock --no-audit --no-fund --loglevel=error \
+		|| (echo "TypeScript, which checks the types of web/, could not be installed: npm (Node.js 20 or newer) and its registry are needed." && exit 1)
+	@touch $@
+
 # The browser tests drive the system's Chromium; where it cannot be installed they say what is missing.
 chromium:
 	@command -v chromium >/dev/null || ! command -v apt-get >/dev/null || [ "$$(id -u)" != 0 ] \
 		|| (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium)
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv node_modules build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

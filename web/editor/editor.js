@@ -1,5 +1,6 @@
 // One open document and all that the page knows of it. Every change of the document goes through `edit`, so everything can be undone.
 
+import { Catalogue } from "./catalogue.js";
 import { move } from "./document.js";
 import { History } from "./history.js";
 import { EASEL_STYLE } from "./json.js";
@@ -9,11 +10,11 @@ import { View } from "./view.js";
 import { open } from "./workflow_file.js";
 
 export class Editor {
-  /** @param {HTMLCanvasElement} canvas @param {import("./catalogue.js").Catalogue} catalogue @param {(editor: Editor) => void} changed */
-  constructor(canvas, catalogue, changed) {
+  /** @param {HTMLCanvasElement} canvas @param {import("./catalogue.js").Catalogue} catalogue @param {import("./events.js").Events} events */
+  constructor(canvas, catalogue, events) {
     this.canvas = canvas;
     this.catalogue = catalogue;
-    this.changed = changed;
+    this.events = events;
     this.scene = new Scene();
     this.view = new View();
     this.history = new History(new Map());
@@ -79,6 +80,32 @@ export class Editor {
     this.edit(move(this.doc, new Map([...this.scene.auto, ...positions])), "Move");
   }
 
+  /** The document with a place for every node, also those whose place is only shown. */
+  placed() {
+    return this.scene.auto.size ? move(this.doc, this.scene.auto) : this.doc;
+  }
+
+  /** @param {Iterable<string>} ids */
+  select(ids) {
+    this.selection = new Set(ids);
+    this.events.emit("selection", null);
+    this.renderer.draw();
+  }
+
+  /** Choose a node and bring it to the middle of the view. @param {string} id */
+  show(id) {
+    const node = this.scene.nodes.get(id);
+    if (!node) return;
+    this.view.centre(node.x + node.w / 2, node.y + node.h / 2);
+    this.select([id]);
+  }
+
+  /** @param {any} data what /api/v1/nodes gives */
+  setCatalogue(data) {
+    this.catalogue = new Catalogue(data);
+    this.rebuild();
+  }
+
   undo() {
     this.history.undo();
     this.rebuild();
@@ -93,6 +120,6 @@ export class Editor {
     this.scene.build(this.doc, this.catalogue, (id) => (this.run?.pictures.has(id) ? PICTURE : 0));
     for (const id of this.selection) if (!this.scene.nodes.has(id)) this.selection.delete(id);
     this.renderer.draw();
-    this.changed(this);
+    this.events.emit("document", null);
   }
 }

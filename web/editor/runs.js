@@ -1,35 +1,6 @@
 // Jobs on the server, and what each node does in the one that is followed. A stream that breaks is taken up after the last event heard.
 
 import { nodesOf } from "./document.js";
-import { write } from "./json.js";
-
-export class Refused extends Error {
-  /** @param {any} error */
-  constructor(error) {
-    super(error.message);
-    /** @type {any[]} */
-    this.problems = error.details?.problems ?? [error];
-  }
-}
-
-/** @param {string} path @param {RequestInit} [options] */
-export async function ask(path, options) {
-  const response = await fetch(`api/v1/${path}`, options);
-  const text = await response.text();
-  if (response.ok) return text;
-  let error = null;
-  try {
-    error = JSON.parse(text).error;
-  } catch (fault) {
-    if (!(fault instanceof SyntaxError)) throw fault;
-  }
-  throw new Refused(error ?? { message: `The server answered ${response.status}.` });
-}
-
-/** The text is written by us, so that 64-bit numbers reach the server as they are. @param {Map<string, any>} doc */
-export async function submit(doc, front = false) {
-  return JSON.parse(await ask("jobs", { method: "POST", body: write(new Map(/** @type {[string, any][]} */ ([["workflow", doc], ["front", front]]))) }));
-}
 
 export class Run {
   /** @param {Map<string, any>} doc @param {() => void} changed */
@@ -98,12 +69,3 @@ export class Run {
     this.pictures.set(id, images);
   }
 }
-
-/** Problems of a refused workflow by node. @param {any[]} problems */
-export function byNode(problems) {
-  /** @type {Map<string, any[]>} */
-  const found = new Map();
-  for (const problem of problems) if (problem.node_id) found.set(problem.node_id, [...(found.get(problem.node_id) ?? []), { ...problem, input: problem.input ?? problem.details?.input_name }]);
-  return found;
-}
-

@@ -23,22 +23,25 @@ const partner = (info, drag) =>
     ? info.outputs.findIndex((/** @type {any} */ output) => fits(output.type, drag.type))
     : info.inputs.findIndex((/** @type {any} */ input) => !input.variadic && fits(drag.type, input.type));
 
-/** @param {import("./editor.js").Editor} editor @param {string} id @param {[number, number]} at @param {any} [drag] */
-export function add(editor, id, at, drag) {
+/** @param {import("./editor.js").Editor} editor @param {string} id @param {[number, number]} at @param {any} [drag]
+ * @param {Record<string, any>} [given] values other than the defaults @returns {string} the id of the new node */
+export function add(editor, id, at, drag, given = {}) {
   const info = /** @type {any} */ (editor.catalogue.nodes.get(id));
   const inputs = new Map();
   for (const input of info.inputs) {
     const value = startValue(editor.catalogue, input);
     if (value !== undefined) inputs.set(input.name, literal(value, input.type));
   }
+  for (const [name, value] of Object.entries(given)) inputs.set(name, exact(value));
   const name = freeId(editor.doc, id);
   let doc = addNode(editor.doc, name, id, inputs, at);
   if (drag) {
     const which = partner(info, drag);
     doc = drag.backwards ? connect(doc, name, which, drag.node.id, drag.socket.name) : connect(doc, drag.node.id, drag.slot, name, info.inputs[which].name);
   }
-  editor.selection = new Set([name]);
   editor.edit(doc, "Add node");
+  editor.select([name]);
+  return name;
 }
 
 /** @param {any} value @param {string} type */

@@ -1,0 +1,116 @@
+// The server's /api/v1. Paths are relative, so that a proxy may put the page anywhere. Documents travel as text: a seed of 2^64 - 1 is no
+// JavaScript number.
+
+import { write } from "./json.js";
+
+/** @typedef {{message: string, hint?: string, node_id?: string | null, code?: string, details?: any, input?: string}} Problem */
+/** @typedef {{id: string, state: string, number: number, created: number, started: number | null, finished: number | null, reason: string, total: number,
+ *   targets: string[], attempt: number, progress?: any, outputs?: Record<string, any> | null, failures?: any[] | null}} Job */
+/** @typedef {{filename: string, subfolder?: string, type?: string}} FileRecord */
+
+/** The server said no: `problems` says what is wrong, each with its node where it has one. */
+export class Refused extends Error {
+  /** @param {Problem} error @param {number} status */
+  constructor(error, status) {
+    super(error.message);
+    this.status = status;
+    this.hint = error.hint ?? "";
+    /** @type {Problem[]} */
+    this.problems = error.details?.problems ?? [error];
+  }
+}
+
+/** The server cannot be reached. */
+export class Unreachable extends Error {
+  constructor() {
+    super("The server does not answer. Is it still running?");
+  }
+}
+
+/** @param {string} path @param {RequestInit} [options] @returns {Promise<string>} */
+export async function ask(path, options) {
+  let response;
+  let text;
+  try {
+    response = await fetch(`api/v1/${path}`, options);
+    text = await response.text();
+  } catch (error) {
+    if (error instanceof TypeError) throw new Unreachable();
+    throw error;
+  }
+  if (response.ok) return text;
+  let error = null;
+  try {
+    error = JSON.parse(text).error;
+  } catch (fault) {
+    if (!(fault instanceof SyntaxError)) throw fault;
+  }
+  throw new Refused(error ?? { message: `The server answered ${response.status}.` }, response.status);
+}
+
+/** @param {string} path @returns {Promise<any>} */
+export const get = async (path) => JSON.parse(await ask(path));
+/** @param {string} path @param {any} [body] @returns {Promise<any>} */
+export const post = async (path, body) => {
+  const text = await ask(path, { method: "POST", ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
+  return text ? JSON.parse(text) : null;
+};
+/** @param {string} path */
+export const remove = (path) => ask(path, { method: "DELETE" });
+
+/** @param {string} name of a file, its folders included */
+export const named = (name) => name.split("/").map(encodeURIComponent).join("/");
+const one = (/** @type {string} */ id) => `jobs/${encodeURIComponent(id)}`;
+
+export const version = () => get("version");
+export const catalogue = () => get("nodes");
+/** @param {Record<string, string>} query @returns {Promise<Job[]>} newest first */
+export const jobs = async (query) => (await get(`jobs?${new URLSearchParams(query)}`)).jobs;
+/** @param {string} id @returns {Promise<Job>} */
+export const job = (id) => get(one(id));
+/** @param {string} id what was asked for, as text */
+export const jobWorkflow = (id) => ask(`${one(id)}/workflow`);
+/** @param {string} id why each node ran or did not @returns {Promise<any[]>} */
+export const jobNodes = async (id) => (await get(`${one(id)}/nodes`)).nodes;
+/** @param {string} id */
+export const cancel = (id) => post(`${one(id)}/cancel`);
+/** @param {string} id */
+export const release = (id) => post(`${one(id)}/release`);
+/** @param {string} id */
+export const forget = (id) => remove(one(id));
+
+/** Queue a workflow. @param {Map<string, any>} doc @param {{front?: boolean, targets?: string[], extra?: Map<string, any>}} [options] @returns {Promise<Job>} */
+export async function submit(doc, { front = false, targets, extra } = {}) {
+  /** @type {Map<string, any>} */
+  const body = new Map(/** @type {[string, any][]} */ ([["workflow", doc], ["front", front]]));
+  if (targets) body.set("targets", targets);
+  if (extra) body.set("extra", extra);
+  return JSON.parse(await ask("jobs", { method: "POST", body: write(body) }));
+}
+
+/** @returns {Promise<{name: string, writable: boolean, title: string}[]>} */
+export const workflows = async () => (await get("workflows")).workflows;
+/** @param {string} name @returns {Promise<string>} the file as it is */
+export const workflow = (name) => ask(`workflows/${named(name)}`);
+/** @param {string} name @param {string} text */
+export const saveWorkflow = async (name, text) => JSON.parse(await ask(`workflows/${named(name)}`, { method: "PUT", body: text }));
+/** @param {string} name */
+export const deleteWorkflow = (name) => remove(`workflows/${named(name)}`);
+
+/** @param {"input" | "output" | "temp"} root @returns {Promise<{name: string, size: number, modified: number}[]>} */
+export const files = async (root) => (await get(`files/${root}`)).files;
+/** @param {Blob} file @param {string} name @returns {Promise<FileRecord>} under the name that it got */
+export const upload = async (file, name) => JSON.parse(await ask(`files/input/${named(name)}`, { method: "PUT", body: file }));
+
+/** @param {FileRecord} record @param {string} preview such as webp;80 */
+export function fileUrl(record, preview = "") {
+  const query = new URLSearchParams({ filename: record.filename, subfolder: record.subfolder ?? "", type: record.type ?? "output" });
+  if (preview) query.set("preview", preview);
+  return `view?${query}`;
+}
+
+/** A name from a list of files as a record. @param {string} name @param {"input" | "output" | "temp"} type @returns {FileRecord} */
+export function recordOf(name, type) {
+  const cut = name.lastIndexOf("/");
+  return { filename: name.slice(cut + 1), subfolder: cut < 0 ? "" : name.slice(0, cut), type };
+}

@@ -1,0 +1,107 @@
+// The page as commands and panels see it: the open document, what can be done with it, the server, and what happens.
+
+import * as api from "./api.js";
+import { setInput } from "./document.js";
+import { Events } from "./events.js";
+import { exact, NotJson } from "./json.js";
+import { byNode } from "./problems.js";
+import { add } from "./search.js";
+import { NotAWorkflow } from "./workflow_file.js";
+
+/** @typedef {{name: string, title: string, writable: boolean}} FileOf where the open document came from; name is empty for one that was never saved */
+
+export class App {
+  /** @param {{editor: import("./editor.js").Editor, notices: import("./notices.js").Notices, events: Events}} parts */
+  constructor({ editor, notices, events }) {
+    /** The open document (`editor.doc`, immutable), what is chosen (`editor.selection`, ids), the view, and `editor.edit(doc, label)`. */
+    this.editor = editor;
+    /** Who wants to hear of what: `app.events.on("document", ...)`. The names stand in events.js. */
+    this.events = events;
+    this.notices = notices;
+    /** The server's /api/v1. */
+    this.api = api;
+    /** @type {FileOf} */
+    this.file = { name: "", title: "Untitled", writable: false };
+    /** Everything a person can do, by id: `app.does("run")`. @type {Map<string, import("./commands.js").Command>} */
+    this.commands = new Map();
+    /** Side panels: open(id), toggle(id), close(side). @type {import("./dock.js").Dock} */
+    this.dock = /** @type {any} */ (null);
+    /** Jobs of this page: run, cancel, and the one that is followed. @type {import("./jobs.js").Jobs} */
+    this.jobs = /** @type {any} */ (null);
+  }
+
+  /** Do a command of the table in commands.js. @param {string} id */
+  does(id) {
+    return this.guard(() => this.commands.get(id)?.run(this));
+  }
+
+  /** Do something that may be refused; what is wrong is shown, on its nodes too. @template T @param {() => T | Promise<T>} work @returns {Promise<T | undefined>} */
+  async guard(work) {
+    try {
+      return await work();
+    } catch (error) {
+      this.failed(error);
+      return undefined;
+    }
+  }
+
+  /** @param {unknown} error */
+  failed(error) {
+    if (error instanceof api.Refused) this.showProblems(error.problems);
+    else if (error instanceof api.Unreachable || error instanceof NotJson || error instanceof NotAWorkflow) this.say(error.message, "error");
+    else throw error;
+  }
+
+  /** A message at the foot of the canvas. @param {string} text @param {"info" | "error"} [kind] @param {string} [hint] */
+  say(text, kind = "info", hint = "") {
+    this.notices.say({ text, kind, hint });
+  }
+
+  /** Problems of the document: on their nodes, and as a list that leads to them. @param {import("./api.js").Problem[]} problems */
+  showProblems(problems) {
+    this.editor.problems = byNode(problems);
+    this.notices.problems(problems, this.editor);
+    this.editor.renderer.draw();
+  }
+
+  /** Open a document from outside. It is only read: nothing of it runs. Throws NotJson or NotAWorkflow. @param {string} text @param {FileOf} file */
+  openText(text, file) {
+    const notes = this.editor.open(text);
+    this.file = file;
+    this.notices.clear();
+    for (const note of notes) this.say(note);
+    this.events.emit("opened", null);
+    this.events.emit("document", null);
+    this.events.emit("selection", null);
+  }
+
+  /** Open a workflow of the server. @param {string} name such as text_to_image.json */
+  async openWorkflow(name) {
+    const [text, listed] = await Promise.all([api.workflow(name), api.workflows()]);
+    const entry = listed.find((item) => item.name === name);
+    this.openText(text, { name, title: entry?.title ?? name, writable: entry?.writable ?? false });
+  }
+
+  /** Open the graph that a job ran. @param {string} id */
+  async openJob(id) {
+    this.openText(await api.jobWorkflow(id), { name: "", title: "From a finished job", writable: false });
+  }
+
+  /** Add a node in the middle of the view (or at a point of the world) as one step of undo, and choose it. @param {string} classType
+   * @param {Record<string, any>} [inputs] literal values by name @param {[number, number]} [at] @returns {string} its id */
+  addNode(classType, inputs = {}, at) {
+    const { view } = this.editor;
+    return add(this.editor, classType, at ?? view.toWorld(view.width / 2 - 100, view.height / 2 - 60), undefined, inputs);
+  }
+
+  /** Change the value of an input as one step of undo. @param {string} node @param {string} name @param {any} value */
+  setInput(node, name, value) {
+    this.editor.edit(setInput(this.editor.doc, node, name, exact(value)), `Set ${name}`);
+  }
+
+  /** Read the installed nodes and model files again. */
+  async refresh() {
+    this.editor.setCatalogue(await api.catalogue());
+    this.events.emit("catalogue", null);
+  }
+}

@@ -1,0 +1,13 @@
+// Problems of a document by the node that they are about.
+
+/** @param {import("./api.js").Problem[]} problems @returns {Map<string, (import("./api.js").Problem & {input?: string})[]>} */
+export function byNode(problems) {
+  /** @type {Map<string, any[]>} */
+  const found = new Map();
+  for (const problem of problems) {
+    if (!problem.node_id) continue;
+    const flat = { ...problem, input: problem.input ?? problem.details?.input_name };
+    for (const id of new Set([problem.node_id, problem.node_id.split(":")[0]])) found.set(id, [...(found.get(id) ?? []), flat]);
+  }
+  return found;
+}
