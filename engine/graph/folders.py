@@ -28,7 +28,8 @@ from engine.graph.model_folders import (
 from engine.graph.paths import inside
 from engine.graph.saving import expand_prefix, save_new
 
-LAYOUT = ("models", "input", "output", "temp", "datasets", "workflows", "custom_nodes", "user", "state")
+LAYOUT = ("models", "input", "output", "temp", "datasets", "workflows", "wildcards", "styles", "custom_nodes", "user", "state")
+PROMPTS = ("wildcards", "styles")
 EXTRA_PATHS = "extra_model_paths.yaml"
 _PACKAGE = Path(engine.__file__).parent
 EMBEDDED_MODELS = _PACKAGE / "models"
@@ -66,13 +67,12 @@ class Folders:
         output: another folder than the data folder's for what is saved.
         """
         self.data = Path(data).absolute()
-        self.models, self.input, self.output, self.temp, self.datasets, self.workflows, custom, self.user, self.state = (
-            self.data / name for name in LAYOUT
-        )
+        self.models, self.input, self.output, self.temp, self.datasets, self.workflows = (self.data / name for name in LAYOUT[:6])
+        self.user, self.state = self.data / "user", self.data / "state"
         if output is not None:
             self.output = Path(output).absolute()
-        self.custom_nodes = [custom]
-        self._folders = standard_folders(self.models)
+        self.custom_nodes = [self.data / "custom_nodes"]
+        self._folders = {**standard_folders(self.models), **{name: [self.data / name] for name in PROMPTS}}
         for directory in models:
             self._append(existing_folders(Path(directory).absolute()))
         self._add_extra(extra_model_paths)
@@ -199,6 +199,9 @@ def _marked(key: str, name: str) -> tuple[str, str]:
     return key, name
 
 
+_SUFFIXES = {"workflows": {".json"}, "configs": {".yaml", ".yml"}, "wildcards": {".txt"}, "styles": {".csv"}}
+
+
 def _rule(key: str) -> Callable[[os.DirEntry[str]], bool]:
     """Which entries of a folder a key lists."""
     root, _, kind = key.partition(":")
@@ -206,7 +209,7 @@ def _rule(key: str) -> Callable[[os.DirEntry[str]], bool]:
         return lambda entry: entry.is_dir() and os.path.isfile(os.path.join(entry.path, "model_index.json"))
     if root == "datasets":
         return lambda entry: entry.is_dir()
-    suffixes = KIND_SUFFIXES.get(kind) if kind else {"workflows": {".json"}, "configs": {".yaml", ".yml"}}.get(root)
+    suffixes = KIND_SUFFIXES.get(kind) if kind else _SUFFIXES.get(root)
     if suffixes is None and root in MODEL_FOLDERS:
         suffixes = SUFFIXES
     if suffixes is None:

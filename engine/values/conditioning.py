@@ -24,6 +24,23 @@ class Area:
     fraction: bool = False
 
 
+@dataclass(frozen=True)
+class StepRanges:
+    """Parts of a run by evaluations of the network: (first, last) of `total`, counted from 0, both included; a last one of `total` or
+    more has no end.
+
+    A run with another number of evaluations is divided in the same proportions.
+    """
+
+    total: int
+    ranges: tuple[tuple[int, int], ...]
+
+    def hold_at(self, evaluation: int, evaluations: int) -> bool:
+        """evaluation: how many were made before this one, of about `evaluations` in the whole run."""
+        place = min(evaluation * self.total // max(1, evaluations), self.total)
+        return any(first <= place <= last for first, last in self.ranges)
+
+
 @dataclass(frozen=True, eq=False)
 class Condition:
     """One encoded prompt with its place, its time and its weight.
@@ -33,7 +50,7 @@ class Condition:
     strength: weight against the other conditions of the same side.
     area: the rectangle it is computed on, None for all of it.
     mask: [M, H, W] at any resolution, a weight per pixel, multiplied by mask_strength. mask_bounds: compute only the mask's bounding box.
-    start_percent, end_percent: part of the denoising it counts in, 0 = all noise, 1 = no noise.
+    start_percent, end_percent: part of the denoising it counts in, 0 = all noise, 1 = no noise. steps: the same by steps, None for all.
     fill: counts only where the other conditions of its side leave weight free.
     extras: what only some families read (guidance, width, height, crop_w, ...), by name.
     control: what steers the network besides (a ControlNet), or None.
@@ -48,6 +65,7 @@ class Condition:
     mask_bounds: bool = False
     start_percent: float = 0.0
     end_percent: float = 1.0
+    steps: StepRanges | None = None
     fill: bool = False
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     control: Any = None
@@ -70,6 +88,7 @@ def _encode(condition: Condition, prefix: str, tensors: dict[str, Tensor]) -> di
         raise Unstorable("A conditioning that holds a ControlNet is made again.")
     record = {name: getattr(condition, name) for name in PLAIN}
     record["area"] = None if condition.area is None else asdict(condition.area)
+    record["steps"] = None if condition.steps is None else asdict(condition.steps)
     record["extras"] = {name: value for name, value in condition.extras.items() if isinstance(value, str | int | float | None)}
     own = {name: getattr(condition, name) for name in TENSORS}
     own |= {f"extras.{name}": value for name, value in condition.extras.items() if isinstance(value, Tensor)}
@@ -87,6 +106,7 @@ def _decode(record: Mapping[str, Any], prefix: str, tensors: Mapping[str, Tensor
     return Condition(
         **fields,
         area=None if record["area"] is None else Area(**record["area"]),
+        steps=None if record["steps"] is None else StepRanges(record["steps"]["total"], tuple(map(tuple, record["steps"]["ranges"]))),
         extras=MappingProxyType(extras),
     )
 

@@ -29,7 +29,7 @@ def put(path, content=b"x"):
 
 def test_the_layout_is_made(folders):
     made = {path.name for path in folders.data.iterdir()}
-    assert made == {"models", "input", "output", "temp", "datasets", "workflows", "custom_nodes", "user", "state"}
+    assert made == {"models", "input", "output", "temp", "datasets", "workflows", "wildcards", "styles", "custom_nodes", "user", "state"}
     assert (folders.models / "checkpoints").is_dir() and (folders.models / "diffusion_models").is_dir()
 
 

@@ -11,7 +11,7 @@ from engine.diffusion.checkpoints import load_checkpoint
 from engine.errors import MissingFile, ModelFormatError, Unstorable
 from engine.graph.ports import port_named
 from engine.values import image, latent, model  # noqa: F401 (declare the ports)
-from engine.values.conditioning import Area, Condition, Conditioning
+from engine.values.conditioning import Area, Condition, Conditioning, StepRanges
 from engine.values.latent import Latent
 from tests.diffusion import small_checkpoint
 
@@ -47,6 +47,7 @@ def test_conditionings_with_everything_in_them():
         mask_bounds=True,
         start_percent=0.1,
         end_percent=0.9,
+        steps=StepRanges(20, ((0, 3), (7, 20))),
         fill=True,
         extras={"guidance": 3.5, "width": 1024, "hint": torch.rand(3), "note": "x"},
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from torch.nn.functional import interpolate
 
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.errors import EaselError
-from engine.values.conditioning import Area, Condition, Conditioning
+from engine.values.conditioning import Area, Condition, Conditioning, StepRanges
 
 FEATHER = 8
 """Rows of the latent over which the edge of an area fades."""
@@ -20,12 +21,25 @@ Rectangle = tuple[int, int, int, int]
 """height, width, y, x in pixels of the latent."""
 
 
+class Position(NamedTuple):
+    """How many evaluations of the network a run has made before this one, of about how many in all."""
+
+    evaluation: int
+    evaluations: int
+
+    def next(self) -> Position:
+        return Position(self.evaluation + 1, self.evaluations)
+
+
+BEGINNING = Position(0, 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Placed:
     """A condition ready for a run of one latent size.
 
     context: [1 or B, N, D] in the network's dtype. weight: a number, or [1 or B, 1, h, w] over its area.
-    It counts at levels sigma_start >= sigma >= sigma_end. area: None for all of the latent; may reach over its edge.
+    It counts at levels sigma_start >= sigma >= sigma_end, and in the steps. area: None for all of the latent; may reach over its edge.
     """
 
     context: Tensor
@@ -34,11 +48,18 @@ class Placed:
     weight: float | Tensor
     sigma_start: float
     sigma_end: float
+    steps: StepRanges | None
     fill: bool
     control: object
 
-    def counts_at(self, sigma: float) -> bool:
-        return self.sigma_end <= sigma <= self.sigma_start
+    def counts_at(self, sigma: float, position: Position = BEGINNING) -> bool:
+        in_step = self.steps is None or self.steps.hold_at(*position)
+        return in_step and self.sigma_end <= sigma <= self.sigma_start
+
+    @property
+    def seen(self) -> Hashable:
+        """Equal for conditions that the network sees no difference in."""
+        return id(self.context), tuple((name, id(tensor)) for name, tensor in self.extras.items()), self.area, id(self.control)
 
     def crop(self, x: Tensor) -> Tensor:
         """The part of a tensor [.., h, w] that the condition is computed on."""
@@ -53,7 +74,8 @@ def place(sides: Sequence[Conditioning], model: DiffusionModel, start: Start) ->
 
     Guidance subtracts the sides pixel by pixel, so what a side computes on a crop the other must compute on the same crop too.
     """
-    placed = [[_place(condition, model, start) for condition in side] for side in sides]
+    contexts = {id(c.context): c.context.to(start.latent.device, model.dtype) for side in sides for c in side}
+    placed = [[_place(condition, contexts[id(condition.context)], model, start) for condition in side] for side in sides]
     for side, own in enumerate(placed):
         for condition in list(own):
             for other_side, others in enumerate(placed):
@@ -62,19 +84,20 @@ def place(sides: Sequence[Conditioning], model: DiffusionModel, start: Start) ->
     return [tuple(side) for side in placed]
 
 
-def _place(condition: Condition, model: DiffusionModel, start: Start) -> Placed:
+def _place(condition: Condition, context: Tensor, model: DiffusionModel, start: Start) -> Placed:
     size = (start.latent.shape[-2], start.latent.shape[-1])
     mask = None if condition.mask is None else _fit_mask(condition.mask.to(start.latent.device, torch.float32), size, len(start.latent))
     area = _resolve(condition.area, size)
     if mask is not None and condition.mask_bounds:
         area = _bounds(mask)
     return Placed(
-        context=condition.context.to(start.latent.device, model.dtype),
+        context=context,
         extras=model.inputs(condition, start),
         area=area,
         weight=_weight(condition, area, mask, start.latent),
         sigma_start=model.prediction.percent_to_sigma(condition.start_percent),
         sigma_end=model.prediction.percent_to_sigma(condition.end_percent),
+        steps=condition.steps,
         fill=condition.fill,
         control=condition.control,
     )
@@ -145,7 +168,10 @@ def _ramp(length: int, *, fade_in: bool, fade_out: bool) -> Tensor:
 
 
 def _counterpart(condition: Placed, others: Sequence[Placed]) -> list[Placed]:
-    """The condition's area, weight and range with the prompt of the smallest of the others that encloses it; none if one has it already."""
+    """The condition's area, weight and range with the prompt of the smallest of the others that encloses it; none if one has it already.
+
+    A prompt that changes from step to step is several conditions there, and so are its counterparts.
+    """
     if condition.area is None:
         return []
     enclosing = [other for other in others if other.area is None or _encloses(other.area, condition.area)]
@@ -155,7 +181,8 @@ def _counterpart(condition: Placed, others: Sequence[Placed]) -> list[Placed]:
     smallest = min(with_area, key=lambda other: other.area[0] * other.area[1] if other.area else 0) if with_area else enclosing[0]
     if smallest.area == condition.area:
         return []
-    return [replace(condition, context=smallest.context, extras=smallest.extras)]
+    alike = [other for other in enclosing if other.area == smallest.area] if smallest.steps else [smallest]
+    return [replace(condition, context=other.context, extras=other.extras, steps=other.steps or condition.steps) for other in alike]
 
 
 def _encloses(outer: Rectangle, inner: Rectangle) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from engine.diffusion.sampling.conditions import BEGINNING, Position
 from engine.diffusion.sampling.guidance import Guided, Guider, MaskFunction, Step
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.prediction import Prediction
@@ -25,20 +26,32 @@ class Denoiser(Protocol):
 
 
 class GuidedDenoiser:
-    """A model under a guider."""
+    """A model under a guider. It counts its evaluations, by which prompts that change on the way are timed."""
 
-    def __init__(self, model: DiffusionModel, guider: Guider, start: Start, sigmas: Tensor, *, keep_uncond: bool = False) -> None:
+    def __init__(
+        self,
+        model: DiffusionModel,
+        guider: Guider,
+        start: Start,
+        sigmas: Tensor,
+        *,
+        keep_uncond: bool = False,
+        position: Position = BEGINNING,
+    ) -> None:
         self.prediction = model.prediction
         self._guider, self._options, self._sigmas = guider, model.options, sigmas
         self._predictor = Predictor(model, start)
         self._sides = self._predictor.place(guider.sides(keep_uncond or model.options.keep_uncond))
         self._memory: dict[Any, Any] = {}
+        self._position = position
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         return self.guided(x, sigma).denoised
 
     def guided(self, x: Tensor, sigma: Tensor) -> Guided:
-        predictions = self._predictor(self._sides, x, sigma)
+        position = self._position
+        self._position = position.next()
+        predictions = self._predictor(self._sides, x, sigma, position)
         step = Step(
             x=x,
             sigma=sigma,
@@ -47,7 +60,7 @@ class GuidedDenoiser:
             uncond=None,
             prediction=self.prediction,
             sigmas=self._sigmas,
-            predict=lambda conditioning, other_x=None: self._predictor.of(conditioning, x if other_x is None else other_x, sigma),
+            predict=lambda conditioning, other_x=None: self._predictor.of(conditioning, x if other_x is None else other_x, sigma, position),
             memory=self._memory,
         )
         return self._guider.guide(predictions, step, self._options)

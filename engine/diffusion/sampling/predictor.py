@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from engine.diffusion.sampling.conditions import Placed, place, repeat_to
+from engine.diffusion.sampling.conditions import BEGINNING, Placed, Position, place, repeat_to
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.values.conditioning import Conditioning
 
@@ -37,10 +37,14 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """The calls for one set of conditions, and each condition's share of its side's mean."""
+    """The calls for one set of conditions, and each condition's share of its side's mean.
+
+    twins: conditions that the network sees no difference in, each with the one that is computed for it.
+    """
 
     calls: tuple[Call, ...]
     shares: Mapping[Placed, float | Tensor]
+    twins: Mapping[Placed, Placed]
 
 
 class Predictor:
@@ -54,17 +58,17 @@ class Predictor:
     def place(self, sides: Sequence[Conditioning]) -> Sides:
         return tuple(place(sides, self._model, self._start))
 
-    def of(self, conditioning: Conditioning, x: Tensor, sigma: Tensor) -> Tensor:
+    def of(self, conditioning: Conditioning, x: Tensor, sigma: Tensor, position: Position = BEGINNING) -> Tensor:
         """The denoised prediction for one further conditioning, as guidance methods ask for beside the two sides."""
         if conditioning not in self._single:
             (self._single[conditioning],) = self.place([conditioning])
-        return self((self._single[conditioning],), x, sigma)[0]
+        return self((self._single[conditioning],), x, sigma, position)[0]
 
     @torch.no_grad()
-    def __call__(self, sides: Sides, x: Tensor, sigma: Tensor) -> list[Tensor]:
+    def __call__(self, sides: Sides, x: Tensor, sigma: Tensor, position: Position = BEGINNING) -> list[Tensor]:
         """One denoised prediction [B, C, h, w] for each side; zeros where no condition of a side counts."""
         level = float(sigma)
-        active = tuple(tuple(condition for condition in side if condition.counts_at(level)) for side in sides)
+        active = tuple(tuple(condition for condition in side if condition.counts_at(level, position)) for side in sides)
         plan = self._plans.get(active) or self._new_plan(active, x)
         prediction = self._model.prediction
         scaled = prediction.scale_input(x, sigma).to(self._model.dtype)
@@ -76,18 +80,22 @@ class Predictor:
             output = self._model.network(inputs, timesteps, call.context, **call.extras).float()
             for condition, part in zip(call.conditions, output.chunk(len(call.conditions)), strict=True):
                 denoised[condition] = prediction.denoised(part, condition.crop(x), sigma)
+        denoised.update({twin: denoised[computed] for twin, computed in plan.twins.items()})
         return [_mean(side, denoised, plan.shares, x) for side in active]
 
     def _new_plan(self, active: Sides, x: Tensor) -> Plan:
         batch = len(x)
-        waiting = [condition for side in active for condition in side]
+        conditions = [condition for side in active for condition in side]
+        computed = {condition.seen: condition for condition in reversed(conditions)}
+        waiting = [condition for condition in conditions if computed[condition.seen] is condition]
+        twins = {condition: computed[condition.seen] for condition in conditions if computed[condition.seen] is not condition}
         calls = []
         while waiting:
             chosen = self._next_call(waiting, x)
             waiting = [condition for condition in waiting if condition not in chosen]
             calls.append(Call(chosen, _contexts(chosen, batch), _extras(chosen, batch)))
         shares = {condition: share for side in active for condition, share in _shares(side, x).items()}
-        plan = self._plans[active] = Plan(tuple(calls), shares)
+        plan = self._plans[active] = Plan(tuple(calls), shares, twins)
         return plan
 
     def _next_call(self, waiting: Sequence[Placed], x: Tensor) -> tuple[Placed, ...]:

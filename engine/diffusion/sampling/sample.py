@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from engine.diffusion.sampling.conditions import repeat_to
+from engine.diffusion.sampling.conditions import Position, repeat_to
 from engine.diffusion.sampling.denoiser import Denoiser, GuidedDenoiser, MaskedDenoiser
 from engine.diffusion.sampling.guidance import CFG, Guider
 from engine.diffusion.sampling.latent_format import LatentFormat
@@ -27,6 +27,13 @@ ProgressCallback = Callable[[int, int, Tensor, Tensor], None]
 
 Called once per step. Whatever it raises ends the run, which is how a run is cancelled.
 """
+
+
+class Part(NamedTuple):
+    """A run that begins at `first_step` (from 0) of a whole run of `steps` steps."""
+
+    first_step: int
+    steps: int
 
 
 class Sampled(NamedTuple):
@@ -67,9 +74,10 @@ def sample(
     """
     sampler = sampler_of(sampler_name)
     sigmas = partial(scheduler, model.prediction, steps, denoise, drop_second_last=sampler.drop_second_last)
+    part = Part(start_at_step or 0, len(sigmas) - 1)
     sigmas = cut(sigmas, start_at_step, end_at_step, leftover_noise=leftover_noise)
     guider = CFG(positive, negative, cfg)
-    return sample_custom(model, guider, sampler, sigmas, latent, noise=Noise(seed, add_noise), callback=callback).output
+    return sample_custom(model, guider, sampler, sigmas, latent, noise=Noise(seed, add_noise), part=part, callback=callback).output
 
 
 @torch.no_grad()
@@ -81,11 +89,13 @@ def sample_custom(
     latent: Latent,
     *,
     noise: Noise,
+    part: Part | None = None,
     callback: ProgressCallback | None = None,
 ) -> Sampled:
     """A run whose guider, sampler, levels and noise are chosen one by one.
 
-    sigmas: [n + 1] levels as a schedule gives them; with none (or one) the latent comes back as it is.
+    sigmas: [n + 1] levels as a schedule gives them; with none (or one) the latent comes back as it is. part: of which run they are a
+    part, by which prompts that change on the way are timed; by default they are a whole one.
     """
     latent = replace(latent, samples=fit_channels(latent.samples.float().cpu(), model.latent_format))
     if len(sigmas) < 2:
@@ -94,7 +104,7 @@ def sample_custom(
     _check_finite(latent.samples, "The latent to start from", "Look at the node that made it.")
     _check_finite(sigmas, "The schedule", "Some schedules need more than one step.")
     start = _start(model, latent, noise)
-    denoiser = _denoiser(model, guider, sampler, sigmas, start)
+    denoiser = _denoiser(model, guider, sampler, sigmas, start, part or Part(0, len(sigmas) - 1))
     watch = _Watch(len(sigmas) - 1, callback)
     options = dict(sampler.options)
     x = model.prediction.start(sigmas[0], start.noise, start.latent)
@@ -130,8 +140,9 @@ def _fit_mask(mask: Tensor, samples: Tensor) -> Tensor:
     return repeat_to(interpolate(mask, size=samples.shape[-2:], mode="bilinear"), len(samples))
 
 
-def _denoiser(model: DiffusionModel, guider: Guider, sampler: Sampler, sigmas: Tensor, start: Start) -> Denoiser:
-    denoiser = GuidedDenoiser(model, guider, start, sigmas, keep_uncond=sampler.needs_uncond)
+def _denoiser(model: DiffusionModel, guider: Guider, sampler: Sampler, sigmas: Tensor, start: Start, part: Part) -> Denoiser:
+    position = Position(part.first_step * sampler.evaluations, part.steps * sampler.evaluations)
+    denoiser = GuidedDenoiser(model, guider, start, sigmas, keep_uncond=sampler.needs_uncond, position=position)
     if start.mask is None:
         return denoiser
     noise = start.noise

@@ -56,7 +56,7 @@ class Words:
 
     def unknown(self, name: str, clip: Clip) -> None:
         """Warn of a name that stands for nothing."""
-        near = get_close_matches(name, self.named(clip), n=3, cutoff=0.5)
+        near = get_close_matches(name[:100], self.named(clip), n=3, cutoff=0.5)
         hint = (
             f"Did you mean {' or '.join(near)}?" if near else "Put the file into models/embeddings, or apply the embedding to the encoder."
         )

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine.diffusion.sampling.conditions import place
+from engine.diffusion.sampling.conditions import BEGINNING, Position, place
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.predictor import Predictor
 from engine.diffusion.sampling.sample import sample
 from engine.errors import EaselError
-from engine.values.conditioning import Area, Condition, Conditioning
+from engine.values.conditioning import Area, Condition, Conditioning, StepRanges
 from tests.diffusion.sampling.toys import Recorder, empty, prompt, toy_model
 
 
@@ -46,6 +46,7 @@ def values(
     sigma: float = 1.0,
     batch: int = 1,
     network: Any = value_network,
+    position: Position = BEGINNING,
     **changes: Any,
 ) -> list[Tensor]:
     """The mean prediction of each side, one channel [B, h, w]."""
@@ -53,7 +54,7 @@ def values(
     model = DiffusionModel(**{**vars(model), "prediction": type(model.prediction)(model.prediction.levels, Plain())})
     latent = torch.zeros(batch, 4, *size)
     predictor = Predictor(model, Start(latent, latent, None))
-    return [side[:, 0] for side in predictor(predictor.place(conditions), latent, torch.tensor(sigma))]
+    return [side[:, 0] for side in predictor(predictor.place(conditions), latent, torch.tensor(sigma), position)]
 
 
 def test_strengths_weigh_the_prompts_of_a_side() -> None:
@@ -227,3 +228,11 @@ def test_contexts_of_a_batch_are_cut_or_repeated_to_the_latents() -> None:
     assert mean[:, 0, 0].tolist() == [1.0, 2.0, 3.0, 1.0, 2.0]
     (mean,) = values(three, batch=2)
     assert mean[:, 0, 0].tolist() == [1.0, 2.0]
+
+
+def test_an_area_gets_the_counterpart_of_the_prompt_that_counts_in_this_step() -> None:
+    area = prompt(9.0, area=Area(8, 8, 4, 4))
+    changing = prompt(1.0, steps=StepRanges(4, ((0, 1),))) + prompt(2.0, steps=StepRanges(4, ((2, 4),)))
+    for evaluation, expected in enumerate((1.0, 1.0, 2.0, 2.0)):
+        _, negative = values(area, changing, position=Position(evaluation, 4))
+        assert torch.allclose(negative, torch.tensor(expected))
