@@ -10,6 +10,7 @@ EaselError
  +- NodeFailed         a node raised; carries the node and the original message
  +- OutOfMemory        a node did not fit, also after the memory manager's smaller retry
  +- Cancelled          the job was cancelled while it ran
+ |   +- Preempted      it stops at this step to make way, and goes on later
  +- QuotaExceeded      an input or a job is over a limit; carries the limit
  +- Busy               the server cannot take this now; try again
  +- Conflict           the request contradicts something that exists
@@ -112,6 +113,10 @@ class OutOfMemory(EaselError):
 class Cancelled(EaselError):
     code = "cancelled"
     http_status = 409
+
+
+class Preempted(Cancelled):
+    code = "preempted"
 
 
 class QuotaExceeded(EaselError):

@@ -97,6 +97,7 @@ class Settings(BaseSettings):
     memory_cache: ByteSize = Field(default=ByteSize(2 * 2**30), ge=0, description="Most memory that kept results of nodes may take.")
     disk_cache: ByteSize = Field(default=ByteSize(20 * 2**30), ge=0, description="Most disk space that kept results of nodes may take.")
     keep_intermediates: bool = Field(default=True, description="Keep results of nodes on disk, for later runs and after a restart.")
+    max_waiting: int = Field(default=10_000, ge=1, description="How many jobs may wait at a time; further ones are refused.")
     max_history: int = Field(default=10_000, ge=1, description="How many finished jobs the history keeps.")
 
     previews: bool = Field(default=True, description="Send pictures of the work in progress while sampling.")

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.graph.catalogue import CachePolicy, NodeInfo
+from engine.graph.digest import short_hash
 from engine.graph.disk_tier import DiskTier
-from engine.graph.items import Result
+from engine.graph.items import Item, Result, item_key
 from engine.graph.memory_tier import MemoryTier
 from engine.graph.records import RecordStore
 
@@ -67,6 +68,26 @@ class Cache:
         if always or (self.store_intermediates and result.seconds >= disk.minimum_seconds):
             disk.put(digest, result, tuple(output.type for output in info.outputs), pinned=pinned)
 
+    def load_state(self, digest: bytes) -> Any:
+        """What the call with this digest saved to go on from, or None."""
+        key = _state_key(digest)
+        result = self.disk.load(key) if self.disk is not None else self.memory.get(key)
+        return result.outputs[0][0].value if result is not None else None
+
+    def save_state(self, digest: bytes, state: Any) -> None:
+        """Keep what a call goes on from; on the disk at return, where there is a disk tier. Raises Unstorable, OSError."""
+        key = _state_key(digest)
+        result = Result(((Item(state, item_key(key, 0)),),))
+        if self.disk is not None:
+            self.disk.replace(key, result, ("*",))
+        else:
+            self.memory.put(key, result)
+
+    def drop_state(self, digest: bytes) -> None:
+        key = _state_key(digest)
+        if self.where(key):
+            self.remove([key])
+
     def remove(self, digests: Iterable[bytes]) -> None:
         digests = list(digests)
         for digest in digests:
@@ -77,7 +98,8 @@ class Cache:
     def forget_job(self, job_id: str) -> None:
         """Remove what only this job's nodes computed or used, and its records."""
         self.flush()
-        self.remove(self.records.forget_job(job_id))
+        digests = self.records.forget_job(job_id)
+        self.remove([*digests, *map(_state_key, digests)])
 
     def clear(self, *, memory: bool = True, disk: bool = False) -> None:
         if memory:
@@ -104,3 +126,7 @@ class Cache:
             "memory": memory,
             "disk": {"entries": len(self.disk), "bytes": self.disk.bytes, "limit": self.disk.limit, "damaged": self.disk.damaged},
         }
+
+
+def _state_key(digest: bytes) -> bytes:
+    return short_hash(b"state" + digest)

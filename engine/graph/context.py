@@ -10,7 +10,9 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.errors import Cancelled, NodeFailed
+from engine.errors import NodeFailed
+from engine.graph.cancel import CancelToken
+from engine.graph.checkpoint import Checkpoint
 from engine.graph.wire import json_fault
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ class JobInfo:
 class Context:
     """The only door of a node to the world. A test passes `Context()`, with what it wants to observe.
 
-    log, folders, device, memory, job, node_id are plain attributes; `device` is a name such as "cpu" or "cuda:0",
-    `memory` the memory manager of the device's worker, `folders` the data folder.
+    log, folders, device, memory, job, node_id, checkpoint are plain attributes; `device` is a name such as "cpu" or "cuda:0",
+    `memory` the memory manager of the device's worker, `folders` the data folder, `checkpoint` how a long node makes way and goes on.
     """
 
     def __init__(
@@ -64,7 +66,8 @@ class Context:
         log: logging.Logger | None = None,
         on_progress: Callable[[float, float, Any], None] | None = None,
         on_emit: Callable[[str, dict[str, Any]], None] | None = None,
-        cancelled: Callable[[], bool] | None = None,
+        cancel: CancelToken | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self._folders = folders
         self.device = device
@@ -75,7 +78,8 @@ class Context:
         self._temp = temp
         self._on_progress = on_progress
         self._on_emit = on_emit
-        self._cancelled = cancelled
+        self._cancel = cancel or CancelToken()
+        self.checkpoint = checkpoint or Checkpoint()
 
     @property
     def folders(self) -> Folders:
@@ -92,7 +96,7 @@ class Context:
         return self._temp
 
     def progress(self, step: float, total: float, preview: Any = None) -> None:
-        """Report work done; raises Cancelled when the job was cancelled.
+        """Report work done; raises what `check_cancelled` raises.
 
         preview: encoded bytes, a picture, or a function without arguments that makes one; called only if somebody watches.
         """
@@ -101,9 +105,8 @@ class Context:
             self._on_progress(_finite(step), _finite(total), preview)
 
     def check_cancelled(self) -> None:
-        """Raise Cancelled if the job was cancelled; a node that works long calls this at every step."""
-        if self._cancelled is not None and self._cancelled():
-            raise Cancelled("The job was cancelled.", node_id=self.node_id or None)
+        """Raise Cancelled if the job was cancelled, Preempted if it makes way; a node that works long calls this at every step."""
+        self._cancel.check(self.node_id or None)
 
     def warn(self, message: str, hint: str = "") -> None:
         """Tell whoever watches of something that was done otherwise than asked; the node goes on."""

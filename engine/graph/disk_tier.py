@@ -39,8 +39,8 @@ class TensorStore(Protocol):
     def write(self, path: Path, tensors: Mapping[str, Any]) -> None:
         """Write a new file, complete and closed on return. Raises OSError, or Unstorable for what is no tensor."""
 
-    def read(self, path: Path) -> dict[str, Any]:
-        """The tensors of a file, lazily from the disk where possible. Raises OSError or ValueError."""
+    def read(self, data: bytes) -> dict[str, Any]:
+        """The tensors of a file with this content. Raises ValueError."""
 
 
 class _Put(NamedTuple):
@@ -127,14 +127,14 @@ class DiskTier:
     def _read_file(self, file: str | None, size: int, file_sum: bytes | None) -> Mapping[str, Any]:
         if file is None:
             return {}
-        path = self.folder / file
         if self._tensors is None:
             raise stored_form.Damaged("no tensor store to read it with")
-        if path.stat().st_size != size:
-            raise stored_form.Damaged(f"{file} has {path.stat().st_size} bytes instead of {size}")
-        if _file_sum(path) != file_sum:
+        data = (self.folder / file).read_bytes()
+        if len(data) != size:
+            raise stored_form.Damaged(f"{file} has {len(data)} bytes instead of {size}")
+        if hashlib.sha256(data).digest() != file_sum:
             raise stored_form.Damaged(f"{file} does not match its checksum")
-        return self._tensors.read(path)
+        return self._tensors.read(data)  # these very bytes: what is done to the file from now on changes nothing
 
     def _drop_damaged(self, digest: bytes, reason: str) -> None:
         self.damaged += 1
@@ -147,6 +147,10 @@ class DiskTier:
         """Store a result soon. A value that cannot be stored is left out; under a backlog so are further ones."""
         if (digest not in self._sizes or pinned) and self._queue.qsize() < _QUEUE_LIMIT:
             self._queue.put(_Put(digest, result, types, pinned))
+
+    def replace(self, digest: bytes, result: Result, types: tuple[str, ...]) -> None:
+        """Store a result now, pinned, in place of what is there, which stays if this fails. Raises Unstorable, OSError."""
+        self._insert(_Put(digest, result, types, pinned=True))
 
     def remove(self, digests: Iterable[bytes]) -> None:
         with self._lock:
@@ -192,29 +196,35 @@ class DiskTier:
                 log.warning("A value could not be cached on disk: %s: %s", type(error).__name__, error)
 
     def _write(self, task: _Put) -> None:
-        digest, result, types, pinned = task
-        if digest in self._sizes:
-            if pinned:
+        if task.digest in self._sizes:
+            if task.pinned:
                 with self._lock:
-                    self._database.execute("UPDATE entries SET pinned = 1 WHERE digest = ?", (digest,))
+                    self._database.execute("UPDATE entries SET pinned = 1 WHERE digest = ?", (task.digest,))
                     self._database.commit()
             return
+        self._insert(task)
+
+    def _insert(self, task: _Put) -> None:
+        digest, result, types, pinned = task
         payload, tensors = stored_form.encode(result, types, self._sizes.__contains__, digest)
         file = self._write_file(digest, tensors) if tensors else (None, 0, None)
         size = len(payload) + file[1]
         row = (digest, payload, _sum(payload), *file, time.time(), int(pinned))
         with self._lock:
+            old = self._database.execute("SELECT file FROM entries WHERE digest = ?", (digest,)).fetchone()
             self._database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             self._database.commit()
+            self.bytes += size - self._sizes.get(digest, 0)
             self._sizes[digest] = size
-            self.bytes += size
+            if old is not None and old[0] is not None:
+                _unlink(self.folder / old[0])
             if self.bytes > self.limit:
                 self._evict()
 
     def _write_file(self, digest: bytes, tensors: Mapping[str, Any]) -> tuple[str, int, bytes]:
         if self._tensors is None:
             raise Unstorable("There is no tensor store.")
-        name = f"{digest.hex()[:2]}/{digest.hex()}.safetensors"
+        name = f"{digest.hex()[:2]}/{digest.hex()}-{time.time_ns():x}.safetensors"  # never over a file that an entry names
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_suffix(".part")

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
+GAVE_WAY = "gave_way"
+"""How a run ended that stopped at a step because it was asked to: nothing is lost, and it goes on when it is run again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -110,7 +113,7 @@ class Custom(NodeEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobInterrupted(Event):
-    """The process that ran the job is gone. `state` is queued (it will be tried again) or parked."""
+    """The job stopped before its end. `state` is queued (it will go on or be tried again), paused or parked."""
 
     kind = "job_interrupted"
     state: str = "queued"
@@ -119,7 +122,7 @@ class JobInterrupted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFinished(Event):
-    """`state` is one of succeeded, failed, cancelled."""
+    """`state` is one of succeeded, failed, cancelled; from a worker also GAVE_WAY, of which clients hear as JobInterrupted."""
 
     kind = "job_finished"
     state: str = "succeeded"

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import Cancelled, EaselError, NodeFailed
 from engine.graph.cache import Cache
+from engine.graph.calls import Call
 from engine.graph.cancel import CancelToken
 from engine.graph.catalogue import Lane, NodeInfo
+from engine.graph.checkpoint import Checkpoint
 from engine.graph.code_version import CodeVersions
 from engine.graph.context import Context, JobInfo
 from engine.graph.digest import short_hash
-from engine.graph.events import Event, JobFinished, JobStarted
+from engine.graph.events import GAVE_WAY, Event, JobFinished, JobStarted
 from engine.graph.graph import Graph, Node
 from engine.graph.items import FileStamp, Result
 from engine.graph.lanes import Lanes
@@ -42,7 +44,7 @@ _ROOTS = ("input", "output", "temp")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. state: succeeded, failed or cancelled; error: the first failure.
+    """How a run ended. state: succeeded, failed, cancelled or GAVE_WAY; error: the first failure.
 
     ui: what output nodes show, by node id. failures: by the id of the node that raised; what depends on it has only a record.
     values: with keep_values, for each target one tuple of values per output.
@@ -255,7 +257,10 @@ class _Active:
         error = next(iter(run.failures.values()), None)
         state = "failed" if error is not None else "succeeded"
         if self._cancel.cancelled and run.stopping:
-            state, error = "cancelled", Cancelled("The job was cancelled.")
+            if not self._cancel.giving_way:
+                state, error = "cancelled", Cancelled("The job was cancelled.")
+            elif not run.complete:
+                state, error = GAVE_WAY, None
         hits = sum(record.cached for record in report.records.values())
         told = error.to_json() if error is not None else None
         report.emit(JobFinished, state=state, error=told, ran=run.ran, cached=hits, failed=len(run.failures))
@@ -288,10 +293,14 @@ class _Active:
         return values
 
     def _fingerprint_context(self, node: Node) -> Context:
-        return self._executor.context(self._job, node.id, cancelled=lambda: self._cancel.cancelled)
+        return self._executor.context(self._job, node.id, cancel=self._cancel)
 
-    def _context(self, step: Step) -> Context:
-        report, lock = self._report, self._lock
+    def _context(self, step: Step, call: Call) -> Context:
+        report, lock, cancel, cache = self._report, self._lock, self._cancel, self._executor.cache
+
+        def finish() -> bool:
+            step.partial = step.partial or cancel.finishing
+            return cancel.finishing
 
         def on_progress(value: float, total: float, preview: Any) -> None:
             report.progress(step, lock, value, total, preview)
@@ -300,9 +309,9 @@ class _Active:
             with lock:
                 report.custom(step, name, data)
 
-        return self._executor.context(
-            self._job, step.node.id, on_progress=on_progress, on_emit=on_emit, cancelled=lambda: self._cancel.cancelled
-        )
+        checkpoint = Checkpoint(finish=finish, load=partial(cache.load_state, call.digest), save=partial(cache.save_state, call.digest))
+        hooks = {"on_progress": on_progress, "on_emit": on_emit, "cancel": cancel, "checkpoint": checkpoint}
+        return self._executor.context(self._job, step.node.id, **hooks)
 
 
 _ABSENT = (-1, -1)

@@ -77,7 +77,7 @@ class Expander:
                 order = execution_order(nodes, [*wanted, *shown], self._planner.steps.__contains__)
                 ids = self._new_ids(step, order)
                 for node_id in order:
-                    self._planner.add(self._node(step, call, nodes[node_id], ids))
+                    self._planner.add(self._node(step, call, nodes[node_id], ids)).partial = step.partial
             except InvalidWorkflow as error:
                 raise NodeFailed(f"{name} expanded to a graph that cannot run: {error.message}", hint=error.hint) from error
             steps = self._planner.steps

@@ -45,6 +45,7 @@ _A1111_FOLDERS = {
 
 OLD_KEYS = {"clip": "text_encoders", "unet": "diffusion_models"}
 FILE_ROOTS = ("input", "output", "temp")  # where a name may say it is: `a.png [output]`
+NOT_MODELS = frozenset({"configs", "custom_nodes", "datasets", "workflows", *FILE_ROOTS})  # keys of folders that hold no models
 SAVED_MODELS = ("checkpoints", "clip", "vae", "diffusion_models", "embeddings", "loras")  # below output/; their files can be chosen again
 SUFFIXES = frozenset({".ckpt", ".pt", ".pt2", ".bin", ".pth", ".safetensors", ".pkl", ".sft"})
 KIND_SUFFIXES: dict[str, frozenset[str]] = {
@@ -54,6 +55,12 @@ KIND_SUFFIXES: dict[str, frozenset[str]] = {
     "video": frozenset({".mp4", ".webm", ".mov", ".mkv", ".avi"}),
     "model": SUFFIXES,
 }
+
+
+def kind_of(name: str) -> str:
+    """What a file is by the end of its name: a key of KIND_SUFFIXES, or "other"."""
+    suffix = os.path.splitext(name)[1].lower()
+    return next((kind for kind, suffixes in KIND_SUFFIXES.items() if suffix in suffixes), "other")
 
 
 def standard_folders(models: Path) -> dict[str, list[Path]]:

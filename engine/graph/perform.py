@@ -45,7 +45,7 @@ class Work:
 
     def __init__(
         self, run: Run, *, lanes: Lanes, cache: Cache, planner: Planner, cancel: CancelToken, around: Around,
-        context_of: Callable[[Step], Context], stamps: Callable[[dict[str, Any]], tuple[FileStamp, ...]],
+        context_of: Callable[[Step, Call], Context], stamps: Callable[[dict[str, Any]], tuple[FileStamp, ...]],
     ) -> None:  # fmt: skip
         self._run = run
         self._lanes = lanes
@@ -80,6 +80,7 @@ class Work:
             missing = self._missing(step, slots)
             if missing:
                 return partial(self._run.asked, step, missing)
+        step.partial = step.partial or any(source.step.partial for source in step.links.values())
         calls = calling.calls_of(step, slots, self._planner.settle)
         if step.kind.is_async and any(call.blocked is None for call in calls):
             self._lanes.start_coroutine(self._run_coroutines(step, calls))
@@ -125,7 +126,7 @@ class Work:
                 with self._lanes.lock:
                     self._run.report.blocked(step, call.blocked.message)
             return Outcome(calling.blocked_outputs(step.kind, call), blocked=True)
-        if step.fresh or call.digest == step.digest or step.kind.info.output_node:
+        if step.fresh or step.partial or call.digest == step.digest or step.kind.info.output_node:
             return None
         result, tier = self._cache.get(call.digest)
         return None if result is None else Outcome(result.outputs, result.ui, tier)
@@ -135,7 +136,7 @@ class Work:
         given = calling.arguments(step, call.values)
         context = step.kind.definition.context
         if context is not None:
-            given[context] = self._context_of(step)
+            given[context] = self._context_of(step, call)
         if not step.started:
             with self._lanes.lock:
                 step.started = True
@@ -163,11 +164,13 @@ class Work:
     def _outcome(self, step: Step, call: Call, returned: Any, seconds: float) -> Outcome:
         kind = step.kind
         kind.took(seconds)
+        if kind.definition.context is not None and not step.partial:
+            self._cache.drop_state(call.digest)
         if isinstance(returned, Expand):
             return Outcome(returned, seconds=seconds)
         ui, values = kind.definition.unpack(returned)
         outputs = calling.outputs_of(kind, call, values)
-        if call.digest != step.digest and not step.fresh and not kind.info.output_node:
+        if call.digest != step.digest and not (step.fresh or step.partial or kind.info.output_node):
             self._cache.put(call.digest, Result(outputs, ui=ui, seconds=seconds), kind.info)
         return Outcome(outputs, ui, seconds=seconds)
 

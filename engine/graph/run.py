@@ -70,6 +70,11 @@ class Run:
         self._queued = 0
         self._running = 0
 
+    @property
+    def complete(self) -> bool:
+        """Every wanted step has ended."""
+        return not self._pending
+
     # -- from wanted to queued
 
     def want(self, targets: Iterable[Step]) -> None:
@@ -244,7 +249,7 @@ class Run:
         self._conclude()
 
     def cancelled(self, step: Step) -> None:
-        self.report.record(step, "cancelled", cached=False)
+        self.report.record(step, "stopped to make way" if self._cancel.giving_way else "cancelled", cached=False)
         self.stopping = True
         self._conclude()
 
@@ -272,6 +277,7 @@ class Run:
             if step.status is not Status.EXPANDED or step.assembly is None:
                 continue
             result = step.assembly.result()
+            step.partial = step.partial or any(source.partial for source in step.assembly.sources)
             step.assembly = None
             if step.kept:
                 self._cache.put(step.digest, result, step.kind.info, pinned=bool(step.node.meta.get("pinned")))

@@ -90,6 +90,7 @@ class Step:
     extras: fingerprints and nonces in the digest. fresh: the value is a new one in each run and never kept.
     unsettled: a fingerprint needs linked values, so the digest is made up for this run and each call is looked up under its own.
     distrusted: what the cache holds of it did not hold good in this run.
+    partial: it ended early because it was asked to, or comes from one that did: its result is good for this run only.
     uses: how many steps may still read the result; held: the steps whose `uses` count this one.
     leader: the step with the same digest that runs in its place; followers: those for which this one does.
     """
@@ -115,6 +116,7 @@ class Step:
         "node",
         "order",
         "outward",
+        "partial",
         "reason",
         "result",
         "started",
@@ -152,6 +154,7 @@ class Step:
         self.reason = ""
         self.loading = False
         self.distrusted = False
+        self.partial = False
         self.started = False
         self.target = False
 
@@ -162,7 +165,7 @@ class Step:
     @property
     def kept(self) -> bool:
         """Whether the cache may keep results under the step's digest."""
-        return not (self.fresh or self.unsettled)
+        return not (self.fresh or self.unsettled or self.partial)
 
 
 class Assembly:

@@ -15,8 +15,11 @@ class _Refused(ValueError):
     """Well-formed JSON that is refused all the same."""
 
 
-def read_json(data: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Any:
-    """Parse a document; raises InvalidWorkflow with the place of the fault, or QuotaExceeded."""
+def read_json(data: bytes | str, limits: Limits = DEFAULT_LIMITS, *, nan: bool = False) -> Any:
+    """Parse a document; raises InvalidWorkflow with the place of the fault, or QuotaExceeded.
+
+    nan: read NaN and Infinity, which other programs write and JSON does not have, as null.
+    """
     if len(data) > limits.body_bytes:
         raise QuotaExceeded(
             f"The document has {len(data)} bytes, more than the limit of {limits.body_bytes}.",
@@ -25,7 +28,7 @@ def read_json(data: bytes | str, limits: Limits = DEFAULT_LIMITS) -> Any:
         )
     try:
         text = data.decode("utf-8-sig") if isinstance(data, bytes) else data
-        value = json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        value = json.loads(text, object_pairs_hook=_object, parse_constant=_as_null if nan else _refuse_constant)
     except RecursionError:
         raise _too_deep(limits) from None
     except UnicodeDecodeError as error:
@@ -90,6 +93,10 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise _Refused(f"{name} is not a JSON number.")
+
+
+def _as_null(name: str) -> None:
+    return None
 
 
 def _too_deep(limits: Limits) -> QuotaExceeded:

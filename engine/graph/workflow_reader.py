@@ -16,16 +16,17 @@ LONGEST_NAME = 1_000
 _KNOWN = ("format", "revision", "nodes", "subgraphs", "layout", "requires")
 
 
-def parse_document(source: bytes | str | Mapping[str, Any], limits: Limits = DEFAULT_LIMITS, *, checked: bool = False) -> Workflow:
-    """Read any workflow document. `checked` says that a mapping came from `read_json` with the same limits.
+def parse_document(source: Any, limits: Limits = DEFAULT_LIMITS, *, checked: bool = False) -> Workflow:
+    """Read any workflow document: its text, or what it was parsed to. `checked` says that `read_json` did it with the same limits.
 
     Raises InvalidWorkflow with every fault of its structure, or QuotaExceeded. Classes, names and values are the business of `validate`.
     """
-    document = read_json(source, limits) if isinstance(source, bytes | str) else dict(source)
-    if not isinstance(document, dict):
+    document = read_json(source, limits) if isinstance(source, bytes | str) else source
+    if not isinstance(document, Mapping):
         raise _unknown(f"It is {'a list' if isinstance(document, list) else 'a single value'}, not an object.")
     if not isinstance(source, bytes | str) and not checked:
-        check_json(document, limits)
+        check_json(dict(document), limits)
+    document = dict(document)
     declared = document.get("format")
     if isinstance(declared, str) and declared.startswith("easel/"):
         return _Reader(limits).easel(document)

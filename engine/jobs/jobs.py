@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import json
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Literal
 
 from engine.errors import Conflict, EaselError, MissingJob
 from engine.graph import events
+from engine.graph.events import GAVE_WAY
 from engine.graph.wire import Frame
 from engine.jobs.journal import ATTEMPT_SPAN, Journal
+from engine.jobs.line import Line
 from engine.jobs.records import Job, NewJob, Result
+from engine.jobs.running import Listener, Running
 from engine.jobs.states import State
 from engine.jobs.store import JobStore
 from engine.jobs.supervisor import Supervisor
@@ -25,61 +27,21 @@ log = logging.getLogger("easel.jobs")
 PARK_AFTER = 2
 
 
-class Listener(Protocol):
-    """Called in the event loop; must be quick and not raise. `job` is the record as it was when the events happened."""
-
-    def on_events(self, job: Job, result: Result, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
-        """Events in order; `result` is what they and those before came to. A `preview` event's picture is in `previews` at its `part`."""
-
-    def on_queue(self, remaining: int) -> None:
-        """The number of jobs that wait or run has changed."""
-
-    def on_over(self, job: Job) -> None:
-        """The job is over and its result can be read."""
-
-
-class Running:
-    """The job at work, and what its events have told so far."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.result = Result()
-        self.sequence = job.attempt * ATTEMPT_SPAN
-        self.done = 0
-        self.total = job.total
-        self.progress: dict[str, tuple[float, float]] = {}
-        self.cancelled = False
-
-    def add(self, batch: Sequence[dict[str, Any]]) -> None:
-        for event in batch:
-            self.result.add(event)
-            self.sequence = event["sequence"]
-            match event["type"]:
-                case "job_started":
-                    self.total = event["total"]
-                case "node_started":
-                    self.progress[event["node_id"]] = (0, 1)
-                case "node_progress":
-                    self.progress[event["node_id"]] = (event["value"], event["total"])
-                case "node_finished" | "node_failed":
-                    self.done += 1
-                    self.progress.pop(event["node_id"], None)
-
-    def to_json(self) -> dict[str, Any]:
-        nodes = {node: {"value": value, "total": total} for node, (value, total) in self.progress.items()}
-        return {"done": self.done, "total": self.total, "nodes": nodes}
-
-
 class Jobs:
-    """Everything a front end may do with jobs. One job runs at a time; the order is (number, order of submission)."""
+    """Everything a front end may do with jobs. One job runs at a time; the order is (makes way, number, order of submission).
 
-    def __init__(self, store: JobStore, supervisor: Supervisor, *, cancel_grace: float = 10.0) -> None:
+    A job that makes way for others is asked to when one that does not is waiting: it stops at its next step and waits again.
+    """
+
+    def __init__(self, store: JobStore, supervisor: Supervisor, *, cancel_grace: float = 10.0, max_waiting: int | None = None) -> None:
         self.store = store
         self.journal = Journal(store)
         self.listeners: list[Listener] = []
         self._supervisor = supervisor
         self._cancel_grace = cancel_grace
-        self._waiting: list[tuple[float, int, str]] = []
+        self._max_waiting = max_waiting
+        self._line = Line()
+        self._paused = False
         self._running: Running | None = None
         self._starting = False
         self._stopping = False
@@ -90,9 +52,9 @@ class Jobs:
         for job in await self.store.running():
             log.warning("Job %s was running when Easel ended", job.id)
             await self.store.interrupt(job.id, "Easel ended while the job ran", Result(), crashed=True, park_after=PARK_AFTER)
-        self._waiting = [(*job.order, job.id) for job in await self.store.waiting()]
-        heapq.heapify(self._waiting)
-        await self._supervisor.start(on_frame=self._on_frame, on_ready=self._wake, on_death=self._on_death)
+        self._line = Line(await self.store.waiting())
+        self._paused = await self.store.queue_paused()
+        await self._supervisor.start(on_frame=self._on_frame, on_ready=self._on_ready, on_death=self._on_death)
 
     async def stop(self) -> None:
         """End the worker. A job that runs waits again, without blame."""
@@ -109,20 +71,80 @@ class Jobs:
 
     @property
     def remaining(self) -> int:
-        return len(self._waiting) + (self._running is not None)
+        return len(self._line) + (self._running is not None)
+
+    @property
+    def waiting(self) -> list[str]:
+        """Ids of the jobs that wait, in their order."""
+        return self._line.ids
+
+    @property
+    def paused(self) -> bool:
+        """No job starts until the queue goes on; the one that runs goes on."""
+        return self._paused
 
     @property
     def running(self) -> Running | None:
         return self._running
 
     async def submit(self, new: NewJob) -> tuple[Job, bool]:
-        """The job, on disk, and whether it is new. Raises Conflict when the id is taken by another request."""
-        job, fresh = await self.store.insert(new)
+        """The job, on disk, and whether it is new. Raises Conflict when the id is taken by another request, Busy when too many wait."""
+        job, fresh = await self.store.insert(new, most_waiting=self._max_waiting)
         if fresh:
-            heapq.heappush(self._waiting, (*job.order, job.id))
-            self._tell_queue()
-            self._wake()
+            self._wait(job)
         return job, fresh
+
+    def _wait(self, job: Job) -> None:
+        self._line.add(job)
+        self._tell_queue()
+        self._wake()
+
+    async def pause_queue(self, paused: bool) -> None:
+        """Start no further job until the queue goes on, also after a restart."""
+        await self.store.pause_queue(paused)
+        self._paused = paused
+        self._tell_queue()
+        self._wake()
+
+    async def move(self, job_id: str, before: str | None) -> Job:
+        """Put a waiting job before another one, or last (None). Raises MissingJob, or Conflict when one of them does not wait."""
+        job = await self.store.get(job_id)
+        for needed in (job_id, before):
+            if needed is not None and needed not in self._line.ids:
+                raise Conflict(f"The job {needed} does not wait", hint="Only waiting jobs have a place in the queue.")
+        numbers = self._line.moved(job, before) if before != job_id else {}
+        await self.store.renumber(numbers)
+        present = set(self._line.ids)
+        self._line.remove(numbers)
+        for changed in numbers:
+            if changed in present:
+                self._line.add(await self.store.get(changed))
+        self._tell_queue()
+        return await self.store.get(job_id)
+
+    async def pause(self, job_id: str) -> Job:
+        """Keep a waiting job from starting, or stop the running one at its next step; `release` lets it go on from there.
+
+        Raises MissingJob, Conflict.
+        """
+        await self._drain()
+        running = self._running
+        if running is not None and running.job.id == job_id:
+            await self._give_way(running, "paused")
+            return running.job
+        self._line.remove({job_id})
+        job = await self.store.pause(job_id)
+        self._tell_queue()
+        return job
+
+    async def finish_early(self, job_id: str) -> Job:
+        """Ask the nodes of the running job that can to end with what they have. Raises MissingJob, or Conflict when it does not run."""
+        running = self._running
+        if running is None or running.job.id != job_id:
+            job = await self.store.get(job_id)
+            raise Conflict(f"The job {job_id} is {job.state}, it does not run", details={"id": job_id, "state": job.state.value})
+        await self._supervisor.send({"type": "finish", "job": job_id})
+        return running.job
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job that waits, runs, is paused or parked. Raises MissingJob, or Conflict when it is over."""
@@ -144,9 +166,7 @@ class Jobs:
     async def cancel_waiting(self, job_ids: Sequence[str] | None = None) -> list[Job]:
         """Cancel jobs that wait; all of them without ids. Others are passed over."""
         cancelled = await self.store.cancel_waiting(job_ids)
-        gone = {job.id for job in cancelled}
-        self._waiting = [entry for entry in self._waiting if entry[2] not in gone]
-        heapq.heapify(self._waiting)
+        self._line.remove({job.id for job in cancelled})
         for job in cancelled:
             self._publish(
                 job, Result(), [self._event(job, events.JobFinished, (job.attempt + 1) * ATTEMPT_SPAN, state=State.CANCELLED.value)]
@@ -159,9 +179,7 @@ class Jobs:
     async def release(self, job_id: str) -> Job:
         """A parked or paused job waits again. Raises MissingJob, Conflict."""
         job = await self.store.release(job_id)
-        heapq.heappush(self._waiting, (*job.order, job.id))
-        self._tell_queue()
-        self._wake()
+        self._wait(job)
         return job
 
     async def delete(self, job_ids: Sequence[str] | None = None) -> list[str]:
@@ -169,6 +187,7 @@ class Jobs:
         gone = await self.store.delete_over(job_ids)
         if gone:
             await self._supervisor.send({"type": "forget", "jobs": gone})
+            self._tell_queue()
         return gone
 
     async def free(self, *, models: bool, cache: bool) -> None:
@@ -190,15 +209,35 @@ class Jobs:
 
     # What the worker does
 
+    def _on_ready(self) -> None:
+        self._spawn(self._send_forgotten())
+        self._wake()
+
+    async def _send_forgotten(self) -> None:
+        """What the last worker did not come to."""
+        left = await self.store.forgotten()
+        if left:
+            await self._supervisor.send({"type": "forget", "jobs": left})
+
     def _wake(self) -> None:
-        if self._waiting and self._running is None and not self._starting and not self._stopping and self._supervisor.ready:
+        first = self._line.first()
+        if first is None or self._paused or self._stopping or not self._supervisor.ready:
+            return
+        running = self._running
+        if running is None and not self._starting:
             self._starting = True
             self._spawn(self._start_next())
+        elif running is not None and running.job.preemptible and not first[0] and not running.giving_way:
+            self._spawn(self._give_way(running, "preempted"))
+
+    async def _give_way(self, running: Running, why: Literal["preempted", "paused"]) -> None:
+        running.giving_way = why
+        await self._supervisor.send({"type": "give_way", "job": running.job.id})
 
     async def _start_next(self) -> None:
         try:
-            while self._waiting and self._running is None and self._supervisor.ready and not self._stopping:
-                job_id = heapq.heappop(self._waiting)[2]
+            while len(self._line) and self._running is None and self._supervisor.ready and not (self._stopping or self._paused):
+                job_id = self._line.take()
                 life = self._supervisor.starts
                 try:
                     job, body = await self.store.start(job_id)
@@ -207,7 +246,7 @@ class Jobs:
                 if not self._supervisor.ready or self._supervisor.starts != life:
                     reason = "The worker ended before the job began"
                     job = await self.store.interrupt(job_id, reason, Result(), crashed=False, park_after=PARK_AFTER)
-                    heapq.heappush(self._waiting, (*job.order, job.id))
+                    self._line.add(job)
                     continue
                 self._running = Running(job)
                 self._tell_queue()
@@ -217,10 +256,14 @@ class Jobs:
                     "sequence": job.attempt * ATTEMPT_SPAN,
                 }
                 await self._supervisor.send(header, (body.graph or b"[]", body.prompt, body.extra))
+                self._wake()  # one that it must make way for may have come meanwhile
         finally:
             self._starting = False
 
     async def _on_frame(self, frame: Frame) -> None:
+        if frame.header["type"] == "forgot":
+            await self.store.worker_forgot(frame.header["jobs"])
+            return
         running = self._running
         if frame.header["type"] != "events" or running is None or running.job.id != frame.header["job"]:
             return  # of a job that is over already
@@ -234,7 +277,26 @@ class Jobs:
             self._publish(running.job, running.result, batch, previews, encoded)
             return
         self._publish(running.job, running.result, batch[:-1], previews)
-        await self._finish(running, State(last["state"]), last)
+        if last["state"] == GAVE_WAY and not running.cancelled:
+            await self._gave_way(running)
+        else:
+            state = State.CANCELLED if last["state"] == GAVE_WAY else State(last["state"])
+            await self._finish(running, state, {**last, "state": state.value})
+
+    async def _gave_way(self, running: Running) -> None:
+        """The running job stopped at a step, with what it needs to go on kept by its nodes."""
+        job_id, reason = running.job.id, "Paused" if running.giving_way == "paused" else "Made way for another job"
+        if running.giving_way == "paused":
+            job = await self.store.pause(job_id, reason)
+        else:
+            job = await self.store.interrupt(job_id, reason, Result(), crashed=False, park_after=PARK_AFTER)
+        changes = {"state": job.state.value, "reason": reason}
+        self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence, **changes)])
+        self._running = None
+        if job.state is State.QUEUED:
+            self._line.add(job)
+        self._tell_queue()
+        self._wake()
 
     async def _finish(self, running: Running, state: State, last: dict[str, Any]) -> None:
         self.journal.add(running.job, [last])
@@ -264,7 +326,7 @@ class Jobs:
         changes = {"state": job.state.value, "reason": job.reason}
         self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
         if job.state is State.QUEUED:
-            heapq.heappush(self._waiting, (*job.order, job.id))
+            self._line.add(job)
         self._tell_queue()
         if job.state is State.PARKED:
             self._over(job)

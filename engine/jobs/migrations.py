@@ -41,4 +41,10 @@ STEPS: tuple[str, ...] = (
         PRIMARY KEY (row, first)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN preemptible INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE queue (paused INTEGER NOT NULL);
+    INSERT INTO queue VALUES (0);
+    CREATE TABLE forgotten (id TEXT PRIMARY KEY) WITHOUT ROWID;
+    """,
 )

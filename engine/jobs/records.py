@@ -18,6 +18,7 @@ class NewJob:
     prompt: the flat API graph that history shows and savers embed, as JSON; graph: the same for the worker (`encode_graph`).
     digest: of the request's body, tells a repeated request from another one with the same id. number: explicit priority, lower runs
     first; front: before everything that waits. extra: what the client sent along (`extra_data`), as JSON.
+    preemptible: it makes way for jobs that are not.
     """
 
     id: str
@@ -30,6 +31,7 @@ class NewJob:
     digest: str = ""
     number: float | None = None
     front: bool = False
+    preemptible: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +55,12 @@ class Job:
     started: float | None
     finished: float | None
     reason: str
+    preemptible: bool
 
     @property
-    def order(self) -> tuple[float, int]:
-        return self.number, self.row
+    def order(self) -> tuple[bool, float, int]:
+        """Jobs that make way for others come after them, whatever their numbers."""
+        return self.preemptible, self.number, self.row
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -72,6 +76,7 @@ class Job:
             "started": self.started,
             "finished": self.finished,
             "reason": self.reason,
+            "preemptible": self.preemptible,
         }
 
 

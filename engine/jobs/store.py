@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Conflict, MissingJob
+from engine.errors import Busy, Conflict, MissingJob
 from engine.jobs.database import Database
 from engine.jobs.records import Body, Job, NewJob, Result
 from engine.jobs.states import OVER, SOURCES, WAITING, State
@@ -30,8 +30,11 @@ class JobStore:
     def close(self) -> None:
         self.database.close()
 
-    async def insert(self, new: NewJob) -> tuple[Job, bool]:
-        """The job and whether it is new. The same id with the same digest is the job that is there; with another one it is a Conflict."""
+    async def insert(self, new: NewJob, *, most_waiting: int | None = None) -> tuple[Job, bool]:
+        """The job and whether it is new. The same id with the same digest is the job that is there; with another one it is a Conflict.
+
+        Raises Busy when `most_waiting` jobs wait already.
+        """
 
         def work(connection: sqlite3.Connection) -> tuple[Job, bool]:
             present = connection.execute("SELECT * FROM jobs WHERE id = ?", (new.id,)).fetchone()
@@ -43,10 +46,14 @@ class JobStore:
                     hint="Use a new id for another request; to ask again for the same one, send exactly the same.",
                     details={"id": new.id},
                 )
+            if most_waiting is not None:
+                waiting = connection.execute(f"SELECT count(*) FROM jobs WHERE state IN ({_WAITING})").fetchone()[0]  # noqa: S608
+                if waiting >= most_waiting:
+                    raise Busy(f"{waiting} jobs wait already", hint="Try again when some of them have run, or raise max_waiting.")
             cursor = connection.execute(
-                "INSERT INTO jobs (id, number, state, client_id, body_digest, targets, total, created) "
-                "VALUES (?, 0, 'queued', ?, ?, ?, ?, ?)",
-                (new.id, new.client_id, new.digest, json.dumps(new.targets), new.total, time.time()),
+                "INSERT INTO jobs (id, number, state, client_id, body_digest, targets, total, created, preemptible) "
+                "VALUES (?, 0, 'queued', ?, ?, ?, ?, ?, ?)",
+                (new.id, new.client_id, new.digest, json.dumps(new.targets), new.total, time.time(), new.preemptible),
             )
             row = cursor.lastrowid or 0
             number = new.number if new.number is not None else -row if new.front else row
@@ -71,7 +78,7 @@ class JobStore:
 
     async def waiting(self) -> list[Job]:
         """Jobs that are to run, in the order in which they will."""
-        return await self._list(f"state IN ({_WAITING}) ORDER BY number, row")
+        return await self._list(f"state IN ({_WAITING}) ORDER BY preemptible, number, row")
 
     async def running(self) -> list[Job]:
         return await self._list("state = 'running' ORDER BY number, row")
@@ -83,10 +90,15 @@ class JobStore:
             return await self._list(f"{began} LIMIT ? OFFSET ?", (most, offset))
         return (await self._list(f"{began} DESC LIMIT ?", (most,)))[::-1]
 
-    async def page(self, *, states: Sequence[State] = (), before: int | None = None, limit: int = 100) -> list[Job]:
+    async def page(
+        self, *, states: Sequence[State] = (), client_id: str | None = None, before: int | None = None, limit: int = 100
+    ) -> list[Job]:
         """Jobs newest first, those submitted before row `before`."""
         conditions = ["1"]
         values: list[Any] = []
+        if client_id is not None:
+            conditions.append("client_id = ?")
+            values.append(client_id)
         if states:
             conditions.append(f"state IN ({', '.join('?' * len(states))})")
             values += [state.value for state in states]
@@ -119,6 +131,22 @@ class JobStore:
             return _move(connection, job_id, State.QUEUED)
 
         return await self.database.write(work)
+
+    async def pause(self, job_id: str, reason: str = "") -> Job:
+        """A job that waits or runs does not, until it is released."""
+        return await self.database.write(lambda connection: _move(connection, job_id, State.PAUSED, "reason = ?", (reason,)))
+
+    async def renumber(self, numbers: Mapping[str, float]) -> None:
+        """Give waiting jobs other numbers; those that do not wait any more are passed over."""
+        query = f"UPDATE jobs SET number = ? WHERE id = ? AND state IN ({_WAITING})"  # noqa: S608
+        rows = [(number, job_id) for job_id, number in numbers.items()]
+        await self.database.write(lambda connection: connection.executemany(query, rows))
+
+    async def queue_paused(self) -> bool:
+        return await self.database.read(lambda connection: bool(connection.execute("SELECT paused FROM queue").fetchone()[0]))
+
+    async def pause_queue(self, paused: bool) -> None:
+        await self.database.write(lambda connection: connection.execute("UPDATE queue SET paused = ?", (paused,)))
 
     async def finish(self, job_id: str, state: State, reason: str, result: Result, events: EventRows = ()) -> Job:
         """The job is over; its result and the rest of its events are kept, and the oldest history beyond the limit goes."""
@@ -159,15 +187,26 @@ class JobStore:
         return await self.database.write(work)
 
     async def delete_over(self, job_ids: Sequence[str] | None = None) -> list[str]:
-        """Forget jobs that are over (all of them: None); returns the ids that were."""
+        """Forget jobs that are over (all of them: None); returns the ids that were. They are `forgotten` until the worker has followed."""
 
         def work(connection: sqlite3.Connection) -> list[str]:
             if job_ids is None:
-                return [row[0] for row in connection.execute("DELETE FROM jobs WHERE completion IS NOT NULL RETURNING id")]
-            query = "DELETE FROM jobs WHERE completion IS NOT NULL AND id = ? RETURNING id"
-            return [row[0] for job_id in job_ids for row in connection.execute(query, (job_id,)).fetchall()]
+                gone = [row[0] for row in connection.execute("DELETE FROM jobs WHERE completion IS NOT NULL RETURNING id")]
+            else:
+                query = "DELETE FROM jobs WHERE completion IS NOT NULL AND id = ? RETURNING id"
+                gone = [row[0] for job_id in job_ids for row in connection.execute(query, (job_id,)).fetchall()]
+            connection.executemany("INSERT OR IGNORE INTO forgotten VALUES (?)", [(job_id,) for job_id in gone])
+            return gone
 
         return await self.database.write(work)
+
+    async def forgotten(self) -> list[str]:
+        """Ids of deleted jobs whose results the worker still keeps."""
+        return await self.database.read(lambda connection: [row[0] for row in connection.execute("SELECT id FROM forgotten")])
+
+    async def worker_forgot(self, job_ids: Sequence[str]) -> None:
+        rows = [(job_id,) for job_id in job_ids]
+        await self.database.write(lambda connection: connection.executemany("DELETE FROM forgotten WHERE id = ?", rows))
 
     async def add_events(self, job: Job, events: EventRows) -> None:
         await self.database.write(lambda connection: self._add_events(connection, job.row, events))
@@ -207,6 +246,7 @@ def _job(row: sqlite3.Row) -> Job:
         started=row["started"],
         finished=row["finished"],
         reason=row["reason"],
+        preemptible=bool(row["preemptible"]),
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from engine.graph.wire import Frame
+from engine.errors import Busy, InvalidInput
+from engine.graph.wire import Frame, dump_json
 from engine.jobs.worker_process import COMMAND, WorkerProcess
 
 log = logging.getLogger("easel.worker")
@@ -36,6 +39,8 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._questions: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count(1)
 
     async def start(
         self,
@@ -61,6 +66,30 @@ class Supervisor:
         """To the worker of this moment; without one there is nothing to tell."""
         if self._worker is not None:
             await self._worker.send(header, parts)
+
+    async def ask(self, kind: str, data: Any, wait: float = 30.0) -> Any:
+        """What the worker answers to a question, also while it runs a job. Raises Busy without a worker, else what it raises."""
+        if not self.ready:
+            raise Busy("The worker is not up yet", hint="Try again in a moment.")
+        number = next(self._numbers)
+        answer = self._questions[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self.send({"type": "ask", "id": number, "kind": kind}, (dump_json(data),))
+            return await asyncio.wait_for(answer, wait)
+        except TimeoutError as error:
+            raise Busy(f"The worker did not answer within {wait:g} s", hint="Try again.") from error
+        finally:
+            del self._questions[number]
+
+    def _answered(self, frame: Frame) -> None:
+        future = self._questions.get(frame.header["id"])
+        if future is None or future.done():
+            return
+        if "error" in frame.header:
+            told = frame.header["error"]
+            future.set_exception(InvalidInput(told["message"], hint=told["hint"], details=told["details"]))
+        else:
+            future.set_result(json.loads(frame.parts[0]))
 
     def kill(self) -> None:
         if self._worker is not None:
@@ -112,6 +141,8 @@ class Supervisor:
                         self._on_ready()
                     case "alive":
                         self.stats = frame.header["stats"]
+                    case "answer":
+                        self._answered(frame)
                     case _:
                         await self._on_frame(frame)
         except Exception:  # whatever one frame led to, the next worker must come
@@ -119,6 +150,9 @@ class Supervisor:
         finally:
             self.ready = False
             watch.cancel()
+            for question in self._questions.values():
+                if not question.done():
+                    question.set_exception(Busy("The worker ended before it answered", hint="Try again in a moment."))
         await worker.stop(LAST_WORDS_SECONDS)
         return await worker.ended(), was_ready
 

@@ -27,16 +27,13 @@ from engine.server.comfy import files, nodes, prompt, queue, socket, system, use
 from engine.server.responses import add_headers, errors_to_json
 from engine.server.sockets import Hub
 from engine.server.state import SERVER, Server
-from engine.server.v1 import files as v1_files
-from engine.server.v1 import jobs as v1_jobs
-from engine.server.v1 import nodes as v1_nodes
-from engine.server.v1 import openapi
+from engine.server.thumbnails import Thumbnails
+from engine.server.v1 import TABLES, openapi
 from engine.settings import Settings
 
 log = logging.getLogger("easel.server")
 
 COMFY_ROUTES = (prompt.routes, queue.routes, files.routes, nodes.routes, system.routes, userdata.routes, socket.routes)
-V1_TABLES = (v1_jobs.table, v1_nodes.table, v1_files.table)
 SHUTDOWN_SECONDS = 2.0
 
 
@@ -54,7 +51,7 @@ def create_app(settings: Settings, *, worker: Sequence[str] = COMMAND) -> web.Ap
             if isinstance(route, web.RouteDef):
                 for path in (route.path, f"/api{route.path}"):
                     web.RouteDef(route.method, path, route.handler, route.kwargs).register(app.router)
-    described = [route for table in V1_TABLES for route in table.routes]
+    described = [route for table in TABLES for route in table.routes]
     for described_route in described:
         web.RouteDef(described_route.method, described_route.path, described_route.handler, {}).register(app.router)
     openapi.add_to(app.router, described)
@@ -73,17 +70,19 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
             catalogue.load()
             supervisor = Supervisor(settings.for_worker(), on_catalogue=catalogue.receive, silence=settings.worker_silence, command=worker)
             store = JobStore(folders.state / "jobs.db", max_history=settings.max_history)
-            jobs = Jobs(store, supervisor, cancel_grace=settings.cancel_grace)
+            jobs = Jobs(store, supervisor, cancel_grace=settings.cancel_grace, max_waiting=settings.max_waiting)
             hub = Hub(jobs)
             jobs.listeners.append(hub)
             app[socket.HUB] = hub
-            app[SERVER] = Server(settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders))
+            thumbnails = Thumbnails(settings.max_pixels)
+            app[SERVER] = Server(settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders), thumbnails)
             await jobs.start()
             try:
                 yield
             finally:
                 await hub.close()
                 await jobs.stop()
+                thumbnails.close()
         finally:
             lock.close()
 

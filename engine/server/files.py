@@ -14,6 +14,7 @@ from aiohttp import BodyPartReader, StreamReader, web
 
 from engine.errors import Conflict, MissingFile, QuotaExceeded
 from engine.graph.folders import Folders
+from engine.server.pictures import open_picture
 from engine.server.responses import SANDBOX
 
 SHOWN_TYPES = frozenset(
@@ -78,6 +79,20 @@ class Incoming:
         self._file.flush()
         return self._path.read_bytes()
 
+    def check_picture(self, max_pixels: int) -> None:
+        """Raises InvalidInput or QuotaExceeded for what is no picture that can be decoded."""
+        self._file.flush()
+        open_picture(self._path, max_pixels)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of what came so far."""
+        return self._hash.digest()
+
     def place(self, path: Path, *, overwrite: bool) -> Path:
         """Move it to `path`. Where another file is, it stays: `name (1).ext` is taken, or the present one if it has the same content."""
         self._file.close()
@@ -87,12 +102,17 @@ class Incoming:
         if overwrite:
             shutil.move(self._path, path)
             return path
-        digest = self._hash.digest()
         for number in range(10_000):
             target = path if number == 0 else _numbered(path, number)
-            if _put_new(self._path, target) or _same(target, self._size, digest):
+            if _put_new(self._path, target) or same_content(target, self._size, self.digest):
                 return target
         raise Conflict(f"There are too many files named like {path.name}")
+
+    def place_new(self, path: Path) -> None:
+        """Move it to `path`. Raises Conflict when something is there."""
+        self._file.close()
+        if not _put_new(self._path, path):
+            raise Conflict(f"There is a file of the name {path.name}", hint="Use another name.")
 
     def discard(self) -> None:
         """Remove what is left of it; harmless after `place`."""
@@ -129,7 +149,8 @@ def _put_new(source: Path, target: Path) -> bool:
     return True
 
 
-def _same(path: Path, size: int, digest: bytes) -> bool:
+def same_content(path: Path, size: int, digest: bytes) -> bool:
+    """Whether a file has this size and this SHA-256."""
     if not path.is_file() or path.stat().st_size != size:
         return False
     with path.open("rb") as file:

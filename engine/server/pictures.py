@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import InvalidInput, QuotaExceeded
+from engine.errors import EaselError, InvalidInput, QuotaExceeded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -18,20 +18,51 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 """What is decoded. Of Pillow's other formats EPS starts a program, and ICO holds a picture larger than it says."""
 
 
-def open_picture(source: Path | io.BytesIO, max_pixels: int) -> Image:
-    """Decoded; raises InvalidInput for what is no picture, QuotaExceeded for one with too many pixels."""
-    from PIL import Image, UnidentifiedImageError
+PNG_START = b"\x89PNG\r\n\x1a\n"
+
+
+def open_picture(source: Path | io.BytesIO, max_pixels: int, draft: int = 0) -> Image:
+    """Decoded; raises InvalidInput for what is no picture, QuotaExceeded for one with too many pixels.
+
+    draft: a JPEG may be decoded smaller than it is, its sides at least this long.
+    """
+    from PIL import UnidentifiedImageError
+
+    try:
+        picture = _opened(source, max_pixels)
+        if draft:
+            picture.draft(None, (draft, draft))
+        picture.load()
+    except UnidentifiedImageError as error:  # its own words tell where the file lies
+        raise InvalidInput("The file is no picture of a format that is read", hint="Use a PNG, JPEG or WebP.") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InvalidInput(f"The file cannot be read as a picture: {error}") from error
+    return picture
+
+
+def _opened(source: Path | io.BytesIO, max_pixels: int) -> Image:
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(source, formats=FORMATS)
-        if picture.width * picture.height > max_pixels:
-            raise QuotaExceeded(f"The picture has {picture.width} x {picture.height} pixels, more than {max_pixels}")
-        picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"The file cannot be read as a picture: {error}") from error
+    except Image.DecompressionBombError as error:
+        raise QuotaExceeded(f"The picture has more than {max_pixels} pixels") from error
+    if picture.width * picture.height > max_pixels:
+        raise QuotaExceeded(f"The picture has {picture.width} x {picture.height} pixels, more than {max_pixels}")
     return picture
+
+
+def size_of(path: Path, max_pixels: int) -> tuple[int, int] | None:
+    """Width and height as shown, from the head of the file; None for what is no picture."""
+    try:
+        picture = _opened(path, max_pixels)
+        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except (OSError, SyntaxError, ValueError, EaselError):
+        return None
+    with picture:
+        return picture.size[::-1] if turned else picture.size
 
 
 def preview(path: Path, wanted: str, channel: str, max_pixels: int) -> tuple[bytes, str]:
@@ -71,6 +102,19 @@ def with_mask(original: Path, mask: bytes, max_pixels: int) -> bytes:
     result = picture.convert("RGBA")
     result.putalpha(alpha)
     return _encoded(result, "png", pnginfo=_texts(texts))
+
+
+def without_texts(png: bytes) -> bytes:
+    """A PNG without its texts and its EXIF; the pixels' bytes stay. Raises InvalidInput for another file."""
+    if not png.startswith(PNG_START):
+        raise InvalidInput("Only a PNG can be given without its metadata", hint="Ask for the file itself.")
+    parts, place = [PNG_START], len(PNG_START)
+    while place + 12 <= len(png):
+        end = place + 12 + int.from_bytes(png[place : place + 4], "big")
+        if png[place + 4 : place + 8] not in (b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"tIME"):
+            parts.append(png[place:end])
+        place = end
+    return b"".join(parts)
 
 
 def _texts(texts: dict[str, str]) -> PngInfo:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from engine.server.state import server_of
 
 log = logging.getLogger("easel.server")
 
+T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADERS = {
@@ -27,10 +29,16 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
+THREAD_BYTES = 200_000
 LARGEST_INT = 2**63 - 1
 """What the job database can compare with."""
 SANDBOX = "default-src 'none'; sandbox"
 """The policy of files that came from outside: shown, they may do nothing."""
+
+
+async def off_loop(size: int, work: Callable[[], T]) -> T:
+    """Do work on a body of this size: in a thread when it is large, so that others need not wait."""
+    return await asyncio.to_thread(work) if size > THREAD_BYTES else work()
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -49,8 +57,8 @@ def nothing() -> web.Response:
 
 async def read_object(request: web.Request, limits: Limits | None = None) -> dict[str, Any]:
     """The body as a JSON object, whatever its content type says. Raises InvalidWorkflow or QuotaExceeded."""
-    body = await request.read()
-    value = read_json(body, limits or server_of(request).limits)
+    body, chosen = await request.read(), limits or server_of(request).limits
+    value = await off_loop(len(body), lambda: read_json(body, chosen))
     if not isinstance(value, dict):
         raise BadRequest(f"The body is a JSON {type(value).__name__}, not an object", hint='Send {"...": ...}.')
     return value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from engine.graph.limits import Limits
 from engine.jobs.catalogue import CatalogueCache
 from engine.jobs.jobs import Jobs
 from engine.jobs.supervisor import Supervisor
+from engine.server.thumbnails import Thumbnails
 from engine.settings import Settings
 
 
@@ -26,6 +28,9 @@ class Server:
     supervisor: Supervisor
     records: Callable[[str], list[dict[str, Any]]]
     """Why each node of a job ran or did not; reads from disk."""
+    thumbnails: Thumbnails
+    saving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a file is replaced that somebody else may have changed since it was read."""
 
 
 SERVER = web.AppKey("server", Server)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
-from typing import Any, TypeVar
+from typing import Any
 
 from engine.comfy.protocol import problems
 from engine.comfy.protocol.history import SECRETS
@@ -23,11 +22,6 @@ from engine.graph.wire import dump_json, encode_graph
 from engine.graph.workflow_reader import parse_document, parse_prompt
 from engine.jobs.records import NewJob
 
-T = TypeVar("T")
-
-THREAD_BYTES = 200_000
-"""A larger body is worked on in a thread, so that others need not wait."""
-
 LONGEST_ID = 200
 
 _SCALARS = (int, float, str)
@@ -39,10 +33,6 @@ class Refused(Exception):
     def __init__(self, answer: dict[str, Any]) -> None:
         super().__init__(answer["error"]["message"])
         self.answer = answer
-
-
-async def off_loop(size: int, work: Callable[[], T]) -> T:
-    return await asyncio.to_thread(work) if size > THREAD_BYTES else work()
 
 
 def comfy_job(body: bytes, catalogue: Catalogue, limits: Limits) -> tuple[NewJob, dict[str, Any]]:
@@ -77,6 +67,7 @@ def comfy_job(body: bytes, catalogue: Catalogue, limits: Limits) -> tuple[NewJob
         digest=_digest(request) if request.get("prompt_id") is not None else "",
         number=_number(request),
         front=bool(request.get("front")),
+        preemptible=_trains(validated.graph, catalogue),
     )
     return job, found
 
@@ -107,7 +98,14 @@ def strict_job(
         extra=dump_json({**extra, "easel": workflow.to_json()}),
         digest=_digest(request) if job_id is not None else "",
         front=front,
+        preemptible=_trains(validated.graph, catalogue),
     )
+
+
+def _trains(graph: Graph, catalogue: Catalogue) -> bool:
+    """Whether a node asks for gradients: such work is long, and can stop at a step and go on."""
+    types = {node.type for node in graph.nodes.values()}
+    return any(catalogue.nodes[kind].grad for kind in types if kind in catalogue.nodes)
 
 
 def _as_submitted(original: Mapping[str, Any], graph: Graph, catalogue: Catalogue) -> dict[str, Any]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from engine.errors import Unstorable
 
 
 class SafetensorsStore:
-    """Implements engine.graph.disk_tier.TensorStore. Tensors come back on the CPU, mapped from the file, bit by bit as they were."""
+    """Implements engine.graph.disk_tier.TensorStore. Tensors come back on the CPU, bit by bit as they were."""
 
     def write(self, path: Path, tensors: Mapping[str, Any]) -> None:
         """Raises Unstorable for what is no dense tensor, OSError if the file cannot be written."""
@@ -30,12 +30,12 @@ class SafetensorsStore:
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written: {error}") from error
 
-    def read(self, path: Path) -> dict[str, Any]:
-        """Raises ValueError for a damaged file."""
+    def read(self, data: bytes) -> dict[str, Any]:
+        """Raises ValueError for damaged content."""
         try:
-            return load_file(path)
+            return load(data)
         except SafetensorError as error:
-            raise ValueError(f"{path} is damaged: {error}") from error
+            raise ValueError(f"The tensors cannot be read: {error}") from error
 
 
 def _dense(name: str, value: Any) -> torch.Tensor:

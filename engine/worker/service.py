@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -17,14 +18,17 @@ import psutil
 from engine.errors import EaselError
 from engine.graph.cancel import CancelToken
 from engine.graph.events import Event, JobFinished
-from engine.graph.wire import Frame, decode_graph
+from engine.graph.wire import Frame, decode_graph, dump_json
 from engine.settings import Settings
 from engine.worker.channel import Alive, Channel, EventSender
+from engine.worker.questions import QUESTIONS
 from engine.worker.runtime import Runtime
 
 log = logging.getLogger("easel.worker")
 
 LEAVE_SECONDS = 4.0
+_REQUESTS = {"cancel": CancelToken.cancel, "give_way": CancelToken.give_way, "finish": CancelToken.finish}
+"""What is asked of a job that runs or is about to."""
 
 
 class Service:
@@ -34,6 +38,7 @@ class Service:
         self._inbox: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._tokens: dict[str, CancelToken] = {}
         self._process = psutil.Process()
+        self._answers = ThreadPoolExecutor(1, "easel-answers")
 
     async def run(self) -> None:
         """Until the server closes the pipe."""
@@ -51,10 +56,13 @@ class Service:
         try:
             while True:
                 frame = self._channel.receive()
-                if frame.header["type"] == "cancel":
+                if frame.header["type"] in _REQUESTS:
                     token = self._tokens.get(frame.header["job"])
                     if token is not None:
-                        token.cancel()
+                        _REQUESTS[frame.header["type"]](token)
+                    continue
+                if frame.header["type"] == "ask":
+                    self._answers.submit(self._answer, frame)
                     continue
                 if frame.header["type"] == "run":
                     self._tokens[frame.header["job"]["id"]] = CancelToken()
@@ -66,6 +74,17 @@ class Service:
             time.sleep(LEAVE_SECONDS)
             os._exit(0)  # a node that does not look at its token must not outlive the server
 
+    def _answer(self, frame: Frame) -> None:
+        header: dict[str, Any] = {"type": "answer", "id": frame.header["id"]}
+        try:
+            answer = dump_json(QUESTIONS[frame.header["kind"]](json.loads(frame.parts[0])))
+        except Exception as error:  # the question's fault or ours: whoever asked is told, the worker goes on
+            if not isinstance(error, EaselError):
+                log.exception("The question %s could not be answered", frame.header["kind"])
+            self._channel.send({**header, "error": _describe(error)})
+        else:
+            self._channel.send(header, (answer,))
+
     async def _handle(self, frame: Frame) -> None:
         match frame.header["type"]:
             case "run":
@@ -75,6 +94,7 @@ class Service:
             case "forget":
                 for job_id in frame.header["jobs"]:
                     self._runtime.cache.forget_job(job_id)
+                self._channel.send({"type": "forgot", "jobs": frame.header["jobs"]})
 
     async def _run_job(self, frame: Frame) -> None:
         head, (graph, prompt, extra_json) = frame.header["job"], frame.parts
@@ -111,7 +131,12 @@ class Service:
                 del self._tokens[head["id"]]
 
     def _stats(self) -> dict[str, Any]:
-        return {"pid": os.getpid(), "memory": self._process.memory_info().rss, "device": self._runtime.device_stats()}
+        return {
+            "pid": os.getpid(),
+            "memory": self._process.memory_info().rss,
+            "device": self._runtime.device_stats(),
+            "cache": self._runtime.cache.stats(),
+        }
 
 
 def _workflow_name(extra: dict[str, Any]) -> str:

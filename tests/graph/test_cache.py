@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sqlite3
 
@@ -24,8 +25,8 @@ class ArrayStore:
         with path.open("wb") as file:
             numpy.savez(file, **tensors)
 
-    def read(self, path):
-        with numpy.load(path) as archive:
+    def read(self, data):
+        with numpy.load(io.BytesIO(data)) as archive:
             return dict(archive)
 
 

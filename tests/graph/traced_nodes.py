@@ -10,7 +10,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from engine.errors import Cancelled, ModelFormatError, Unstorable
+from engine.errors import Cancelled, ModelFormatError, Preempted, Unstorable
 from engine.graph import Blocked, Choice, Context, Expand, Graph, Lazy, Link, Node, Series, Shown, Variadic, node, port
 
 T = TypeVar("T")
@@ -378,3 +378,28 @@ def emit_wrong(ctx: Context, kind: str) -> Shown:
 def odometer(ctx: Context) -> Shown:
     ctx.progress(float("nan"), float("inf"))
     raise ModelFormatError("broken", details={"found": object()})
+
+
+@node("Study", category="test", grad=True)
+def study(ctx: Context, start: int, steps: int = 10) -> int:
+    """Take steps that each build on the one before, as a training does, and make way when asked."""
+    step, value = ctx.checkpoint.load() or (0, start)
+    while step < steps and not ctx.checkpoint.finish:
+        try:
+            ctx.progress(step, steps)
+        except Preempted:
+            ctx.checkpoint.save((step, value))
+            raise
+        CALLS.append(("Study", step))
+        value = (value * 31 + step) % 1_000_003
+        step += 1
+        time.sleep(0.02)
+    return value
+
+
+@node("StudyTwice", category="test")
+def study_twice(start: int, steps: int = 10) -> int | Expand:
+    """Two of them, one after the other."""
+    first = Node("first", "Study", {"start": start, "steps": steps})
+    second = Node("second", "Study", {"start": Link("first", 0), "steps": steps})
+    return Expand(Graph({"first": first, "second": second}), (Link("second", 0),))

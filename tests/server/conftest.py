@@ -29,6 +29,7 @@ async def api(shared: Api) -> AsyncIterator[Api]:
     """The shared server, with nothing in its queue and its history."""
     yield shared
     await shared.json("POST", "/queue", data='{"clear": true}')
+    await shared.json("POST", "/api/v1/queue/resume")
     await shared.json("POST", "/interrupt")
     async with asyncio.timeout(30):
         while (await shared.json("GET", "/queue"))["queue_running"]:

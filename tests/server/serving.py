@@ -41,6 +41,12 @@ def show(values: Variadic[int]) -> Shown:
     return Shown({"text": [str(sum(values))]})
 
 
+@node("Record", category="test", output_node=True)
+def record(name: str) -> Shown:
+    """Show a file of output."""
+    return Shown({"images": [{"filename": name, "subfolder": "deep", "type": "output"}]})
+
+
 @node("Wait", category="test", cache="always_run")
 def wait(ctx: Context, seconds: float = 60.0, steps: int = 0, a: int = 0) -> int:
     """Wait, in steps that can be cancelled."""

@@ -18,7 +18,7 @@ DIGEST = bytes(range(16))
 def test_tensors_come_back_bit_by_bit(tmp_path, dtype):
     tensor = torch.randn(3, 5).mul(10).to(dtype)
     SafetensorsStore().write(tmp_path / "a", {"x": tensor})
-    read = SafetensorsStore().read(tmp_path / "a")["x"]
+    read = SafetensorsStore().read((tmp_path / "a").read_bytes())["x"]
     assert read.dtype == dtype and torch.equal(read.view(torch.uint8), tensor.view(torch.uint8))
 
 
@@ -34,7 +34,7 @@ def test_views_shared_and_empty_tensors_and_those_with_gradients(tmp_path):
         "grad": torch.ones(2, requires_grad=True),
     }
     SafetensorsStore().write(tmp_path / "a", tensors)
-    read = SafetensorsStore().read(tmp_path / "a")
+    read = SafetensorsStore().read((tmp_path / "a").read_bytes())
     assert set(read) == set(tensors) and all(torch.equal(read[name], tensors[name]) for name in tensors)
     assert not read["grad"].requires_grad
 
@@ -47,8 +47,8 @@ def test_what_cannot_be_stored_is_refused(tmp_path, value):
 
 def test_a_damaged_file_is_a_value_error(tmp_path):
     (tmp_path / "a").write_bytes(b"\xff" * 100)
-    with pytest.raises(ValueError, match="damaged"):
-        SafetensorsStore().read(tmp_path / "a")
+    with pytest.raises(ValueError, match="cannot be read"):
+        SafetensorsStore().read((tmp_path / "a").read_bytes())
 
 
 def test_a_latent_survives_a_restart(tmp_path):
@@ -60,4 +60,19 @@ def test_a_latent_survives_a_restart(tmp_path):
     (read,) = tier.load(DIGEST).outputs[0]
     assert torch.equal(read.value.samples, latent.samples) and torch.equal(read.value.noise_mask, latent.noise_mask)
     assert read.value.batch_index == (3, 1) and read.key == item_key(DIGEST, 0)
+    tier.close()
+
+
+def test_a_stored_file_that_is_altered_after_it_was_read_changes_nothing(tmp_path):
+    tier = DiskTier(tmp_path, SafetensorsStore())
+    latent = Latent(torch.ones(1, 4, 8, 8))
+    tier.put(DIGEST, Result(((Item(latent, item_key(DIGEST, 0)),),), seconds=2.0), ("LATENT",))
+    tier.flush()
+    (read,) = tier.load(DIGEST).outputs[0]
+    (file,) = tmp_path.glob("??/*")
+    with file.open("r+b") as opened:
+        opened.seek(-64, 2)
+        opened.write(b"\xff" * 64)
+    assert torch.equal(read.value.samples, latent.samples)
+    assert tier.load(DIGEST) is None and tier.damaged == 1
     tier.close()

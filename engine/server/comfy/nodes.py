@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from engine.comfy.protocol.object_info import object_info, one_object_info
+from engine.diffusion.weights_file import read_header
 from engine.errors import EaselError
 from engine.graph.catalogue import Catalogue
+from engine.graph.model_folders import NOT_MODELS
 from engine.graph.wire import dump_json
 from engine.server.responses import json_response
 from engine.server.state import server_of
 
 routes = web.RouteTableDef()
-
-LARGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors format itself."""
-NOT_MODELS = frozenset({"configs", "custom_nodes", "input", "output", "temp", "datasets", "workflows"})
 
 _last: tuple[Catalogue, bytes] | None = None
 
@@ -86,20 +82,10 @@ async def model_metadata(request: web.Request) -> web.Response:
     name = request.query.get("filename", "")
     try:
         path = server_of(request).folders.resolve(request.match_info["folder"], name)
-        metadata = await asyncio.to_thread(_metadata, path) if name.endswith((".safetensors", ".sft")) else None
-        return json_response(metadata) if metadata is not None else web.Response(status=404)
-    except (OSError, EaselError, ValueError, RecursionError):
+        return json_response((await asyncio.to_thread(read_header, path)).metadata)
+    except (OSError, EaselError):
         return web.Response(status=404)
 
 
 def _keys(request: web.Request) -> tuple[str, ...]:
     return server_of(request).folders.keys()
-
-
-def _metadata(path: Path) -> dict[str, Any] | None:
-    """Of the header of a safetensors file: eight bytes with its length (little-endian), then JSON."""
-    with path.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size)) if size <= LARGEST_HEADER else None
-    found = header.get("__metadata__") if isinstance(header, dict) else None
-    return found if isinstance(found, dict) else None

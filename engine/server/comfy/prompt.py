@@ -6,9 +6,9 @@ from aiohttp import web
 
 from engine.errors import Conflict, EaselError, MissingJob
 from engine.graph.strict_json import read_json
-from engine.server.responses import json_response, nothing, read_object
+from engine.server.responses import json_response, nothing, off_loop, read_object
 from engine.server.state import server_of
-from engine.server.submission import Refused, comfy_job, off_loop
+from engine.server.submission import Refused, comfy_job
 
 routes = web.RouteTableDef()
 

@@ -1,32 +1,70 @@
-"""Jobs and their events."""
+"""Jobs: asking for them, looking at them, changing what becomes of them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from aiohttp import web
+from pydantic import Field
 
-from engine.errors import BadRequest, Conflict
+from engine.errors import BadRequest, Conflict, EaselError
 from engine.graph.wire import dump_json
-from engine.jobs.records import Job, Result
+from engine.jobs.records import Job, NewJob, Result
 from engine.jobs.states import State
-from engine.server.responses import json_response
+from engine.server.responses import LARGEST_INT, json_response, off_loop
 from engine.server.state import Server, server_of
-from engine.server.submission import off_loop, strict_job
-from engine.server.v1.models import EventList, EventQuery, JobAnswer, JobList, JobQuery, JobRequest, NodeRecords
-from engine.server.v1.routing import Table, read_body, read_query
+from engine.server.submission import comfy_job, strict_job
+from engine.server.v1.forms import JobAnswer, job_files
+from engine.server.v1.routing import Answer, Query, Strict, Table, read_body, read_query
 
 table = Table("jobs")
 
-SSE_SILENCE = 15.0
-SSE_BACKLOG = 200
-"""Events that a stream has not sent, above which it gets no more progress and previews."""
-SSE_LOST = 100_000
-"""Above this the stream ends: its client comes back with Last-Event-ID and reads what is kept."""
+
+class JobRequest(Strict):
+    """A workflow to run."""
+
+    workflow: dict[str, Any] = Field(description="A workflow in the format easel/1, or a bare API prompt.")
+    id: str | None = Field(
+        None, min_length=1, max_length=200, description="A name for the job: asking again with the same body gives the same job."
+    )
+    targets: list[str] | None = Field(None, description="Ids of the nodes to run up to; without it, all output nodes.")
+    front: bool = Field(False, description="Run before everything that waits.")
+    client_id: str = Field("", max_length=200, description="The WebSocket client that is to hear of the job.")
+    extra: dict[str, Any] = Field(default_factory=dict, description="Kept with the job; savers embed `extra_pnginfo`.")
+
+
+class JobList(Answer):
+    jobs: list[JobAnswer]
+    next: int | None = Field(description="Give it as `before` for the next page; null on the last one.")
+
+
+class JobQuery(Query):
+    state: Annotated[str | None, Field(description="States, separated by commas.")] = None
+    client_id: Annotated[str | None, Field(max_length=200, description="Only jobs of this client.")] = None
+    results: Annotated[bool, Field(description="With outputs, files and failures of the jobs that are over.")] = False
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    before: Annotated[int | None, Field(ge=0, le=LARGEST_INT, description="`next` of the page before.")] = None
+
+
+class DeleteQuery(Query):
+    files: Annotated[bool, Field(description="Also the files of output and temp that it wrote.")] = False
+
+
+class NodeRecord(Answer):
+    node_id: str
+    display_id: str = Field(description="The submitted node: another one than node_id inside a run-time expansion.")
+    class_type: str
+    reason: str = Field(description="Why it ran or did not, such as `hit disk` or `input steps changed 20 -> 25`.")
+    cached: bool
+    seconds: float
+    digest: str = Field(description="The name of the computation.")
+
+
+class NodeRecords(Answer):
+    nodes: list[NodeRecord] = Field(description="In the order in which they ended.")
 
 
 @table.add("POST", "/jobs", body=JobRequest, answer=JobAnswer, status=201)
@@ -36,7 +74,7 @@ async def submit(request: web.Request) -> web.Response:
     wanted = await read_body(request, JobRequest)
     catalogue = await server.catalogue.current()
 
-    def work() -> Any:
+    def work() -> NewJob:
         return strict_job(
             wanted.workflow,
             catalogue,
@@ -55,40 +93,36 @@ async def submit(request: web.Request) -> web.Response:
 @table.add("GET", "/jobs", query=JobQuery, answer=JobList)
 async def page(request: web.Request) -> web.Response:
     """Jobs, newest first."""
-    query = read_query(request, JobQuery)
+    server, query = server_of(request), read_query(request, JobQuery)
     try:
         states = [State(name) for name in (query.state or "").split(",") if name]
     except ValueError as error:
         raise BadRequest(f"state: {error}", hint=f"States are {', '.join(State)}.") from error
-    jobs = await server_of(request).jobs.store.page(states=states, before=query.before, limit=query.limit)
+    jobs = await server.jobs.store.page(states=states, client_id=query.client_id, before=query.before, limit=query.limit)
     following = jobs[-1].row if len(jobs) == query.limit else None
-    return json_response(JobList(jobs=[JobAnswer.of(job) for job in jobs], next=following).model_dump())
+    listed = [await describe(server, job) if query.results else JobAnswer.of(job).model_dump() for job in jobs]
+    return json_response({"jobs": listed, "next": following})
 
 
 @table.add("GET", "/jobs/{id}", answer=JobAnswer)
 async def one(request: web.Request) -> web.Response:
     """A job: its state, and how far it is or what came out."""
-    server = server_of(request)
-    job = await server.jobs.store.get(request.match_info["id"])
-    return json_response(await describe(server, job))
+    return json_response(await describe(server_of(request), await _job(request)))
 
 
 @table.add("GET", "/jobs/{id}/workflow")
 async def workflow(request: web.Request) -> web.Response:
     """What was asked for: the workflow, or the API prompt of a job that came over /prompt."""
-    server = server_of(request)
-    body = await server.jobs.store.body(await server.jobs.store.get(request.match_info["id"]))
+    body = await server_of(request).jobs.store.body(await _job(request))
     extra = json.loads(body.extra)
     return json_response(extra.get("easel") or json.loads(body.prompt))
 
 
 @table.add("GET", "/jobs/{id}/nodes", answer=NodeRecords)
 async def nodes(request: web.Request) -> web.Response:
-    """Why each node of the job ran or did not."""
-    server = server_of(request)
-    job = await server.jobs.store.get(request.match_info["id"])
-    records = await asyncio.to_thread(server.records, job.id)
-    return json_response({"nodes": records})
+    """Why each node of the job ran or did not, and how long it took."""
+    job = await _job(request)
+    return json_response({"nodes": await asyncio.to_thread(server_of(request).records, job.id)})
 
 
 @table.add("POST", "/jobs/{id}/cancel", answer=JobAnswer)
@@ -98,34 +132,73 @@ async def cancel(request: web.Request) -> web.Response:
     return json_response(await describe(server, await server.jobs.cancel(request.match_info["id"])))
 
 
+@table.add("POST", "/jobs/{id}/pause", answer=JobAnswer)
+async def pause(request: web.Request) -> web.Response:
+    """Keep a waiting job from starting, or stop the running one at its next step; nothing of what it did is lost."""
+    server = server_of(request)
+    return json_response(await describe(server, await server.jobs.pause(request.match_info["id"])))
+
+
 @table.add("POST", "/jobs/{id}/release", answer=JobAnswer)
 async def release(request: web.Request) -> web.Response:
-    """Let a parked or paused job wait again."""
+    """Let a paused or parked job wait again; it goes on where it stopped."""
     server = server_of(request)
     return json_response(await describe(server, await server.jobs.release(request.match_info["id"])))
 
 
-@table.add("DELETE", "/jobs/{id}", status=204)
+@table.add("POST", "/jobs/{id}/finish", answer=JobAnswer)
+async def finish(request: web.Request) -> web.Response:
+    """Let a training that runs end at its next step with what it has learned; the nodes after it run."""
+    server = server_of(request)
+    return json_response(await describe(server, await server.jobs.finish_early(request.match_info["id"])))
+
+
+@table.add("POST", "/jobs/{id}/retry", answer=JobAnswer, status=201)
+async def retry(request: web.Request) -> web.Response:
+    """Ask anew for what a job that is over asked for. The answer is a new job; nodes whose results are kept do not run again."""
+    server, job = server_of(request), await _job(request)
+    if not job.state.over:
+        raise Conflict(f"The job {job.id} is {job.state}", hint="Only a job that is over can be asked for again.")
+    body = await server.jobs.store.body(job)
+    catalogue = await server.catalogue.current()
+    extra = json.loads(body.extra)
+    document = extra.pop("easel", None)
+
+    def work() -> NewJob:
+        if document is not None:
+            return strict_job(
+                document, catalogue, server.limits, job_id=None, targets=job.targets, extra=extra, client_id=job.client_id, front=False
+            )
+        asked = {"prompt": json.loads(body.prompt), "extra_data": extra, "partial_execution_targets": list(job.targets)}
+        return comfy_job(dump_json(asked), catalogue, server.limits)[0]
+
+    new, _ = await server.jobs.submit(await off_loop(len(body.prompt), work))
+    return json_response(JobAnswer.of(new).model_dump(), 201)
+
+
+@table.add("DELETE", "/jobs/{id}", query=DeleteQuery, status=204)
 async def delete(request: web.Request) -> web.Response:
-    """Forget a job that is over, with the results that were kept only for it. Files that it wrote stay."""
-    server, job_id = server_of(request), request.match_info["id"]
-    job = await server.jobs.store.get(job_id)
-    if not await server.jobs.delete([job_id]):
-        raise Conflict(f"The job {job_id} is {job.state}", hint="Cancel it first.")
+    """Forget a job that is over, with the results that were kept only for it. Files that it wrote stay unless `files` is asked for."""
+    server, job, query = server_of(request), await _job(request), read_query(request, DeleteQuery)
+    result = await server.jobs.store.result(job) if query.files else None
+    if not await server.jobs.delete([job.id]):
+        raise Conflict(f"The job {job.id} is {job.state}", hint="Cancel it first.")
+    if result is not None:
+        await asyncio.to_thread(_remove_files, server, result.ui)
     return web.Response(status=204)
 
 
-@table.add("GET", "/jobs/{id}/events", query=EventQuery, answer=EventList)
-async def events(request: web.Request) -> web.StreamResponse:
-    """What happened since an event that the client knows. With `Accept: text/event-stream`, all that follows as it happens, progress and
-    previews too, until the job is over; there `Last-Event-ID` says what is known.
-    """
-    query = read_query(request, EventQuery)
-    jobs, job_id = server_of(request).jobs, request.match_info["id"]
-    if "text/event-stream" in request.headers.get("Accept", ""):
-        return await _stream(request, await jobs.store.get(job_id), query.after)
-    job, found = await jobs.events_after(job_id, query.after, query.wait)
-    return json_response({"state": job.state.value, "events": found})
+def _remove_files(server: Server, outputs: Mapping[str, Mapping[str, Any]]) -> None:
+    for file in job_files(outputs):
+        if file.root != "input":
+            try:
+                server.folders.resolve(file.root, file.name).unlink(missing_ok=True)
+            except EaselError:
+                continue  # it is gone already
+
+
+async def _job(request: web.Request) -> Job:
+    return await server_of(request).jobs.store.get(request.match_info["id"])
 
 
 async def describe(server: Server, job: Job) -> dict[str, Any]:
@@ -135,80 +208,5 @@ async def describe(server: Server, job: Job) -> dict[str, Any]:
         more["progress"] = running.to_json()
     elif job.state.over:
         result = await server.jobs.store.result(job) or Result()
-        more = {"outputs": result.ui, "failures": result.failures}
+        more = {"outputs": result.ui, "files": job_files(result.ui), "failures": result.failures}
     return JobAnswer.of(job, **more).model_dump()
-
-
-class _Tap:
-    """Listens for one job and keeps what a stream has not sent yet; of too much, progress and previews go first."""
-
-    def __init__(self, job_id: str) -> None:
-        self._job_id = job_id
-        self._lost = False
-        self.queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-
-    def on_events(self, job: Job, result: Result, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
-        if job.id != self._job_id or self._lost:
-            return
-        if self.queue.qsize() + len(batch) > SSE_LOST:
-            self._lost = True
-            self.queue.put_nowait(None)
-            return
-        full = self.queue.qsize() > SSE_BACKLOG
-        for event in batch:
-            if not (full and event["type"] in ("node_progress", "preview")):
-                self.queue.put_nowait(_with_picture(event, previews))
-
-    def on_queue(self, remaining: int) -> None:
-        """Not of interest here."""
-
-    def on_over(self, job: Job) -> None:
-        if job.id == self._job_id and not self._lost:
-            self.queue.put_nowait(None)
-
-
-async def _stream(request: web.Request, job: Job, after: int) -> web.StreamResponse:
-    jobs = server_of(request).jobs
-    known = request.headers.get("Last-Event-ID", "")
-    last = max(after, int(known) if known.isdecimal() and len(known) < 20 else 0)
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-    tap = _Tap(job.id)
-    jobs.listeners.append(tap)
-    try:
-        await response.prepare(request)
-        job, past = await jobs.events_after(job.id, last)
-        for told in past:
-            last = told["sequence"]
-            await response.write(_sse(told))
-        while not job.state.over:
-            try:
-                event = await asyncio.wait_for(tap.queue.get(), SSE_SILENCE)
-            except TimeoutError:
-                await response.write(b": still here\n\n")
-                continue
-            if event is None:
-                break
-            if event["sequence"] > last:
-                last = event["sequence"]
-                await response.write(_sse(event))
-        await response.write_eof()
-    except ConnectionResetError:
-        return response
-    finally:
-        with contextlib.suppress(ValueError):
-            jobs.listeners.remove(tap)
-    return response
-
-
-def _with_picture(event: dict[str, Any], previews: Sequence[bytes]) -> dict[str, Any]:
-    """A stream of text carries a preview as base64."""
-    if event["type"] != "preview":
-        return event
-    import base64
-
-    picture = base64.b64encode(previews[event["part"]]).decode()
-    return {**{name: value for name, value in event.items() if name != "part"}, "data": picture}
-
-
-def _sse(event: dict[str, Any]) -> bytes:
-    return b"id: %d\ndata: %s\n\n" % (event["sequence"], dump_json(event))

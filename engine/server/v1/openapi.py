@@ -12,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 import engine
 from engine.graph.wire import dump_json
-from engine.server.v1.models import ErrorAnswer
+from engine.server.v1.forms import ErrorAnswer
 from engine.server.v1.routing import Route
 
 _PARAMETER = re.compile(r"\{(\w+)(:[^}]*)?\}")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.errors import BadRequest
 from engine.graph.strict_json import read_json
+from engine.server.responses import off_loop
 from engine.server.state import server_of
 
 PREFIX = "/api/v1"
@@ -70,8 +71,8 @@ class Table:
 
 async def read_body(request: web.Request, model: type[M]) -> M:
     """The body, checked. Raises BadRequest, which names every field that is wrong."""
-    value = read_json(await request.read(), server_of(request).limits)
-    return _checked(model, value, "body")
+    body, limits = await request.read(), server_of(request).limits
+    return await off_loop(len(body), lambda: _checked(model, read_json(body, limits), "body"))
 
 
 def read_query(request: web.Request, model: type[M]) -> M:

@@ -1,0 +1,204 @@
+"""Datasets: folders of pictures with a caption in a text file beside each, below `datasets` of the data folder."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+from aiohttp import web
+from pydantic import Field
+
+from engine.errors import BadRequest, Conflict, MissingFile
+from engine.graph.model_folders import kind_of
+from engine.graph.paths import inside, parts_of
+from engine.server.files import Incoming, find
+from engine.server.pictures import size_of
+from engine.server.responses import json_response
+from engine.server.state import server_of
+from engine.server.v1.forms import Paged
+from engine.server.v1.routing import Answer, Strict, Table, read_body, read_query
+
+table = Table("datasets")
+
+CAPTION = ".txt"
+LONGEST_CAPTION = 100_000
+MOST_PICTURES = 100_000
+
+
+class DatasetEntry(Answer):
+    name: str
+    pictures: int
+    captions: int = Field(description="Pictures that have a caption of their own.")
+
+
+class DatasetList(Answer):
+    datasets: list[DatasetEntry]
+
+
+class Picture(Answer):
+    name: str = Field(description="With its folder inside the dataset. /api/v1/thumbnails/datasets/{dataset}/{name} is a small one.")
+    caption: str | None = Field(description="Null when there is no caption file.")
+    width: int | None = Field(description="Null when the file cannot be read as a picture.")
+    height: int | None
+    size: int
+    modified: float = Field(description="Seconds since 1970.")
+
+
+class PictureList(Answer):
+    pictures: list[Picture]
+    total: int = Field(description="How many there are in all.")
+
+
+class Caption(Answer):
+    text: str
+
+
+class CaptionRequest(Strict):
+    """A caption."""
+
+    text: str = Field(max_length=LONGEST_CAPTION)
+    previous: str | None = Field(
+        None, max_length=LONGEST_CAPTION, description="What the client read: 409 when the file says another thing."
+    )
+
+
+class PictureQuery(Paged):
+    search: Annotated[str, Field(max_length=200, description="Only pictures whose name or caption contains this, in any case.")] = ""
+
+
+@table.add("GET", "/datasets", answer=DatasetList)
+async def datasets(request: web.Request) -> web.Response:
+    """The folders below `datasets`, with the numbers of their pictures."""
+    folders = server_of(request).folders
+
+    def listed() -> list[dict[str, Any]]:
+        found = []
+        for name in folders.list("datasets"):
+            names = _names(folders.resolve("datasets", name))
+            captions = sum(_caption_name(picture) in names for picture in names if kind_of(picture) == "image")
+            found.append({"name": name, "pictures": sum(kind_of(other) == "image" for other in names), "captions": captions})
+        return found
+
+    return json_response({"datasets": await asyncio.to_thread(listed)})
+
+
+@table.add("GET", "/datasets/{dataset}", query=PictureQuery, answer=PictureList)
+async def pictures(request: web.Request) -> web.Response:
+    """The pictures of a dataset by name, with their captions."""
+    query, root = read_query(request, PictureQuery), _dataset(request)
+    most = server_of(request).settings.max_pixels
+    return json_response(await asyncio.to_thread(_listed, root, query, most))
+
+
+@table.add("PUT", "/datasets/{dataset}/captions/{picture:.+}", body=CaptionRequest, answer=Caption)
+async def caption(request: web.Request) -> web.Response:
+    """Write the caption of a picture into the text file beside it."""
+    wanted = await read_body(request, CaptionRequest)
+    path = _picture(request)
+    file = inside(_dataset(request), _caption_name(request.match_info["picture"]))
+
+    def written() -> None:
+        present = _caption(file) or ""
+        if wanted.previous is not None and present != wanted.previous:
+            raise Conflict("The caption was changed meanwhile", hint="Read it again.", details={"text": present})
+        data = wanted.text.encode()
+        incoming = Incoming(path.parent, len(data))
+        try:
+            incoming.write(data)
+            incoming.place(file, overwrite=True)
+        finally:
+            incoming.discard()
+
+    async with server_of(request).saving:
+        await asyncio.to_thread(written)
+    return json_response({"text": wanted.text})
+
+
+@table.add("PUT", "/datasets/{dataset}/pictures/{picture:.+}", answer=Caption, status=201, raw_body=True)
+async def put(request: web.Request) -> web.Response:
+    """Store the body as a picture of a dataset, which is made if it is not there; the answer has the name that it got."""
+    server, name = server_of(request), request.match_info["picture"]
+    root = inside(server.folders.datasets, parts_of(request.match_info["dataset"])[0])
+    if kind_of(name) != "image":
+        raise BadRequest(f"{name[:100]!r} is not named as a picture", hint="Names of pictures end in .png, .jpg or .webp.")
+    path = inside(root, name)
+    incoming = Incoming(path.parent, int(server.settings.max_body))
+
+    def placed() -> Path:
+        incoming.check_picture(server.settings.max_pixels)
+        return incoming.place(path, overwrite=False)
+
+    try:
+        await incoming.read(request.content)
+        stored = await asyncio.to_thread(placed)
+    finally:
+        incoming.discard()
+    return json_response({"text": stored.relative_to(root).as_posix()}, 201)
+
+
+@table.add("DELETE", "/datasets/{dataset}/pictures/{picture:.+}", status=204)
+async def delete(request: web.Request) -> web.Response:
+    """Remove a picture of a dataset and its caption from the disk."""
+    path = _picture(request)
+    file = inside(_dataset(request), _caption_name(request.match_info["picture"]))
+    for gone in (path, file):
+        await asyncio.to_thread(gone.unlink, missing_ok=True)
+    return web.Response(status=204)
+
+
+def _dataset(request: web.Request) -> Path:
+    return find(server_of(request).folders, "datasets", request.match_info["dataset"])
+
+
+def _picture(request: web.Request) -> Path:
+    name = request.match_info["picture"]
+    path = inside(_dataset(request), name)
+    if kind_of(name) != "image" or not path.is_file():
+        raise MissingFile(f"There is no picture {name[:100]!r} in the dataset", hint="/api/v1/datasets/{dataset} lists them.")
+    return path
+
+
+def _names(root: Path) -> frozenset[str]:
+    """Relative names of the files of a dataset; links to other folders are not followed."""
+    found: list[str] = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        found += [Path(folder, name).relative_to(root).as_posix() for name in names if not name.startswith(".")]
+        if len(found) > MOST_PICTURES:
+            break
+    return frozenset(found)
+
+
+def _listed(root: Path, query: PictureQuery, max_pixels: int) -> dict[str, Any]:
+    sought = query.search.casefold()
+    chosen = sorted(name for name in _names(root) if kind_of(name) == "image")
+    if sought:
+        chosen = [name for name in chosen if sought in name.casefold() or sought in (_caption_of(root, name) or "").casefold()]
+    page = chosen[query.start : query.start + query.limit]
+    return {"pictures": [_described(root, name, max_pixels) for name in page], "total": len(chosen)}
+
+
+def _described(root: Path, name: str, max_pixels: int) -> dict[str, Any]:
+    path = inside(root, name)
+    status = path.stat()
+    width, height = size_of(path, max_pixels) or (None, None)
+    told = {"name": name, "caption": _caption_of(root, name), "width": width, "height": height}
+    return {**told, "size": status.st_size, "modified": status.st_mtime}
+
+
+def _caption_name(picture: str) -> str:
+    return str(Path(picture).with_suffix(CAPTION).as_posix())
+
+
+def _caption_of(root: Path, picture: str) -> str | None:
+    return _caption(inside(root, _caption_name(picture)))
+
+
+def _caption(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(LONGEST_CAPTION).decode("utf-8-sig", "replace")
+    except FileNotFoundError:
+        return None
