@@ -20,6 +20,7 @@ import os
 import signal
 import time
 
+from engine.errors import Preempted
 from engine.graph import Alias, Blocked, Context, Shown, Variadic, node
 
 
@@ -54,6 +55,24 @@ def wait(ctx: Context, seconds: float = 60.0, steps: int = 0, a: int = 0) -> int
         ctx.progress(step + 1, steps or int(seconds * 100), b"\\xff\\xd8 a picture")
         time.sleep(0.01)
     return a
+
+
+@node("Train", category="test", grad=True)
+def train(ctx: Context, steps: int = 30, start: int = 1) -> int:
+    """Take steps that each build on the one before, and note them in a file."""
+    step, value = ctx.checkpoint.load() or (0, start)
+    while step < steps and not ctx.checkpoint.finish:
+        try:
+            ctx.progress(step, steps)
+        except Preempted:
+            ctx.checkpoint.save((step, value))
+            raise
+        with (ctx.folders.output / "steps.txt").open("a") as file:
+            file.write(f"{step} ")
+        value = (value * 31 + step) % 1_000_003
+        step += 1
+        time.sleep(0.03)
+    return value
 
 
 @node("Sleep", category="test", cache="always_run")
@@ -96,6 +115,7 @@ def chain(length: int, start: int = 0) -> dict[str, Any]:
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Wait": {"seconds": 60.0, "steps": 0, "a": 0},
     "Sleep": {"seconds": 60.0},
+    "Train": {"steps": 30, "start": 1},
     "Fail": {"text": "it does not work", "a": 0},
     "Die": {"a": 0},
     "Block": {"message": "not today"},
