@@ -64,6 +64,10 @@ class Settings(BaseSettings):
         default=(),
         description="A further folder of models with sub-folders such as checkpoints and loras, used in place. Repeatable.",
     )
+    datasets: Folders = Field(
+        default=(),
+        description="A folder of training pictures outside the data folder, used in place under its own name. Repeatable.",
+    )
     extra_model_paths: Folder | None = Field(
         default=None,
         description="A file in ComfyUI's extra_model_paths.yaml format. Default: the one in the data folder.",
@@ -150,7 +154,7 @@ class _DataFile(PydanticBaseSettingsSource):
             ) from error
         if "data" in values:
             raise InvalidSettings(f"{self.path} sets `data`, but it lies in the data folder itself", hint=f"Use --data or {PREFIX}DATA.")
-        for name in ("models", "extra_model_paths"):
+        for name in ("models", "datasets", "extra_model_paths"):
             if name in values:
                 values[name] = self._beside(values[name])
         return values

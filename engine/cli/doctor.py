@@ -127,9 +127,10 @@ def data_folder(settings: Settings) -> Iterator[Finding]:
         )
     else:
         yield Finding("ok", "data folder", str(settings.data))
-    for folder in settings.models:
-        if not folder.is_dir():
-            yield Finding("problem", "models", f"{folder} is not a folder", "correct --models or EASEL_MODELS")
+    for name in ("models", "datasets"):
+        for folder in getattr(settings, name):
+            if not folder.is_dir():
+                yield Finding("problem", name, f"{folder} is not a folder", f"correct --{name} or EASEL_{name.upper()}")
     if settings.extra_model_paths and not settings.extra_model_paths.is_file():
         yield Finding("problem", "models", f"{settings.extra_model_paths} is not a file", "correct --extra-model-paths")
 

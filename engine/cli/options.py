@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from engine.settings import Settings, flag_name, load_with_origins, shown_default
 
-WHERE_TO_FIND = ("data", "models", "extra_model_paths")
+WHERE_TO_FIND = ("data", "models", "extra_model_paths", "datasets")
 HOW_TO_COMPUTE = ("device", "precision", "memory_cache", "disk_cache", "keep_intermediates", "metadata")
 
 

@@ -51,26 +51,32 @@ def decode(memory: Memory, vae: Vae, samples: Tensor, tile: Tile | None = None) 
     return ((torch.cat(pictures) + 1) / 2).clamp(0, 1).movedim(1, -1).contiguous()
 
 
-@torch.no_grad()
 def encode(memory: Memory, vae: Vae, pictures: Tensor, tile: Tile | None = None) -> Tensor:
     """[B, H, W, 3 or 4] pictures, 0..1 -> [B, C, H // 8, W // 8] latent images in the VAE's space, float32 on the CPU.
 
     The posterior's mean, without drawing from it. Sides that are no multiples of 8 are cut evenly from both ends; alpha is ignored.
     tile: as for decoding.
     """
+    return posterior(memory, vae, pictures, tile)[0]
+
+
+@torch.no_grad()
+def posterior(memory: Memory, vae: Vae, pictures: Tensor, tile: Tile | None = None) -> tuple[Tensor, Tensor]:
+    """Mean and logarithm of the variance of the latent images of pictures; arguments and shapes as for `encode`."""
     factor = factor_of(vae)
     pixels = cropped(pictures, factor).float()[..., :3].movedim(-1, 1) * 2 - 1
     with memory.autoencoder(vae) as network:
 
         def run(part: Tensor) -> Tensor:
-            posterior = network.encode(part.to(memory.numerics.device, memory.numerics.vae), return_dict=False)[0]
-            return posterior.mode().float().cpu()
+            normal = network.encode(part.to(memory.numerics.device, memory.numerics.vae), return_dict=False)[0]
+            return torch.cat([normal.mean, normal.logvar], dim=1).float().cpu()
 
         sides = None if tile is None else tile.within(factor)
         latents = [
             _whole_or_tiled(memory, run, picture[None], factor, Fraction(1, factor), sides, "Encoding the picture") for picture in pixels
         ]
-    return torch.cat(latents).contiguous()
+    mean, logvar = torch.cat(latents).chunk(2, dim=1)
+    return mean.contiguous(), logvar.contiguous()
 
 
 def _whole_or_tiled(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import engine
-from engine.errors import MissingFile
+from engine.errors import InvalidSettings, MissingFile
 from engine.graph.file_digests import FileDigests
 from engine.graph.file_listing import FileListing
 from engine.graph.literals import brief, nearest
@@ -25,7 +25,7 @@ from engine.graph.model_folders import (
     read_extra_model_paths,
     standard_folders,
 )
-from engine.graph.paths import inside
+from engine.graph.paths import inside, parts_of
 from engine.graph.saving import expand_prefix, save_new
 
 LAYOUT = ("models", "input", "output", "temp", "datasets", "workflows", "wildcards", "styles", "custom_nodes", "user", "state")
@@ -44,13 +44,15 @@ class FolderSettings(Protocol):
     @property
     def models(self) -> tuple[Path, ...]: ...
     @property
+    def datasets(self) -> tuple[Path, ...]: ...
+    @property
     def extra_model_paths(self) -> Path | None: ...
 
 
 class Folders:
     """Folders by key: a kind of model (`checkpoints`, `loras`, ...), `input`, `output`, `temp`, `datasets` or `workflows`.
 
-    `input:image` and the like are the files of one kind (image, latent, audio, video, model) in such a folder.
+    `input:image` and the like are the files of one kind (image, latent, audio, video, model, config) in such a folder.
     Nothing is made on disk until `create` or `save`.
     """
 
@@ -61,10 +63,12 @@ class Folders:
         models: Sequence[Path | str] = (),
         extra_model_paths: Path | str | None = None,
         output: Path | str | None = None,
+        datasets: Sequence[Path | str] = (),
     ) -> None:
         """models: further models directories, used in place. extra_model_paths: default the file of that name in the data folder.
 
-        output: another folder than the data folder's for what is saved.
+        output: another folder than the data folder's for what is saved. datasets: folders of training pictures elsewhere, each offered
+        under its own name, before one of the same name in the data folder.
         """
         self.data = Path(data).absolute()
         self.models, self.input, self.output, self.temp, self.datasets, self.workflows = (self.data / name for name in LAYOUT[:6])
@@ -82,13 +86,20 @@ class Folders:
         self._model_roots = [folder for folders in self._folders.values() for folder in folders]
         self._folders.update({name: [getattr(self, name)] for name in ("input", "output", "temp", "datasets", "workflows")})
         self._folders["workflows"].append(EXAMPLE_WORKFLOWS)
+        self._datasets = _by_name([Path(path).absolute() for path in datasets])
         self._listing = FileListing()
         self._digests = FileDigests(self.state / "file_digests.sqlite")
 
     @classmethod
     def of(cls, settings: FolderSettings, *, output: Path | None = None) -> Folders:
         """The folders that the settings name."""
-        return cls(settings.data, models=settings.models, extra_model_paths=settings.extra_model_paths, output=output)
+        return cls(
+            settings.data,
+            models=settings.models,
+            extra_model_paths=settings.extra_model_paths,
+            output=output,
+            datasets=settings.datasets,
+        )
 
     def _append(self, found: Mapping[str, list[Path]]) -> None:
         for key, paths in found.items():
@@ -130,6 +141,11 @@ class Folders:
         names: dict[str, None] = {}
         for folder in self.directories(key):
             names.update(dict.fromkeys(self._listing.names(folder, key, _rule(key), allowed)))
+        if key == "datasets":
+            names.update(dict.fromkeys(self._datasets))
+        elif key.startswith("datasets:"):
+            for own, folder in self._datasets.items():
+                names.update({f"{own}/{name}": None for name in self._listing.names(folder, key, _rule(key))})
         return tuple(sorted(names))
 
     def listing(self, keys: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -143,13 +159,33 @@ class Folders:
         """
         key, name = _marked(key, name)
         wants_folder = key in ("diffusers", "datasets")
-        allowed = self._allowed(key)
-        for folder in self.directories(key):
-            path = inside(folder, name, allowed)
+        for path in self._candidates(key, name):
             if path.is_dir() if wants_folder else path.is_file():
                 return path
         hint = nearest(name, self.list(key)) or f"Put it into {self.directories(key)[0]}."
         raise MissingFile(f"There is no file {brief(name)} in {key}.", hint=hint, details={"folder": key, "name": name})
+
+    def _candidates(self, key: str, name: str) -> Iterator[Path]:
+        """Where a name may lie, in the order it is looked for. Raises UnsafePath."""
+        if key.partition(":")[0] == "datasets":
+            first, *rest = parts_of(name)
+            if first in self._datasets:
+                yield inside(self._datasets[first], "/".join(rest)) if rest else self._datasets[first]
+        for folder in self.directories(key):
+            yield inside(folder, name, self._allowed(key))
+
+    def files(self, key: str, name: str) -> tuple[Path, tuple[str, ...]]:
+        """A folder that `resolve` finds, and the names of all files below it: relative with `/`, sorted, no link leading out."""
+        path = self.resolve(key, name)
+        return path, self._listing.names(path, "everything", _is_file)
+
+    def dataset_at(self, path: str) -> str | None:
+        """The name of the dataset folder with this absolute path, None for a path outside them."""
+        roots = {"": self.datasets, **self._datasets}
+        for name, root in roots.items():
+            if Path(path).is_relative_to(root):
+                return "/".join(part for part in (name, *Path(path).relative_to(root).parts) if part) or None
+        return None
 
     def digest(self, key: str, name: str) -> str:
         """SHA-256 of a file as `sha256:...`, of a folder that of its files' names and digests."""
@@ -189,6 +225,19 @@ class Folders:
         return self._model_roots if key.partition(":")[0] not in (*FILE_ROOTS, "datasets", "workflows") else ()
 
 
+def _by_name(folders: Sequence[Path]) -> dict[str, Path]:
+    """Dataset folders by their own names. Raises MissingFile, InvalidSettings (one name twice), or UnsafePath (a name none can ask for)."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise MissingFile(f"The dataset folder {folder} does not exist.", hint="Correct --datasets, or make the folder.")
+        if folder.name in found:
+            raise InvalidSettings(f"The dataset folders {found[folder.name]} and {folder} have one name.", hint="Rename one of them.")
+        parts_of(folder.name)
+        found[folder.name] = folder
+    return found
+
+
 def _marked(key: str, name: str) -> tuple[str, str]:
     """`("input", "a.png [output]")` -> `("output", "a.png")`."""
     root, colon, kind = key.partition(":")
@@ -207,7 +256,7 @@ def _rule(key: str) -> Callable[[os.DirEntry[str]], bool]:
     root, _, kind = key.partition(":")
     if root == "diffusers":
         return lambda entry: entry.is_dir() and os.path.isfile(os.path.join(entry.path, "model_index.json"))
-    if root == "datasets":
+    if key == "datasets":
         return lambda entry: entry.is_dir()
     suffixes = KIND_SUFFIXES.get(kind) if kind else _SUFFIXES.get(root)
     if suffixes is None and root in MODEL_FOLDERS:

@@ -54,6 +54,7 @@ KIND_SUFFIXES: dict[str, frozenset[str]] = {
     "audio": frozenset({".wav", ".mp3", ".ogg", ".flac", ".opus", ".m4a", ".aac"}),
     "video": frozenset({".mp4", ".webm", ".mov", ".mkv", ".avi"}),
     "model": SUFFIXES,
+    "config": frozenset({".toml"}),
 }
 
 

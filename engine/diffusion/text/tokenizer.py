@@ -37,3 +37,10 @@ def token_ids(text: str) -> list[int]:
     """
     clean = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return _tokenizer().backend_tokenizer.encode(clean, add_special_tokens=False).ids
+
+
+def token_pieces(text: str) -> list[str]:
+    """The pieces that a text is cut into, as they are spelt, in its order."""
+    tokenizer = _tokenizer()
+    tokens = tokenizer.convert_ids_to_tokens(token_ids(text))
+    return [token.removesuffix("</w>") for token in tokens]

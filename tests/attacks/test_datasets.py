@@ -1,0 +1,102 @@
+"""Datasets that try to read what they must not, or to fill the memory."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import pytest
+
+from engine.errors import EaselError, InvalidInput, MissingFile, UnsafePath
+from engine.graph import Context, Folders, JobInfo
+from nodes.dataset import dataset_from_config, dataset_from_folder
+from tests.diffusion.training.drawn import caption, picture
+
+
+@pytest.fixture
+def folders(tmp_path) -> Folders:
+    found = Folders(tmp_path / "data")
+    found.create()
+    picture(found.datasets / "mine/a.png", 64, 64, seed=1)
+    picture(tmp_path / "private/secret.png", 64, 64, seed=2)
+    picture(found.input / "secret.png", 64, 64, seed=2)
+    caption(tmp_path / "private/secret.txt", "not for you")
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["../input", "..", ".", "", "/etc", "mine/../../input", "mine/..", "C:\\", "~", "mine\x00", "..\\input", "file:///etc"]
+)
+def test_only_dataset_folders_are_read(folders, name: str) -> None:
+    with pytest.raises((UnsafePath, MissingFile)):
+        dataset_from_folder(Context(folders=folders), name, trigger="x")
+    with pytest.raises((UnsafePath, MissingFile)):
+        dataset_from_folder(Context(folders=folders), "mine", trigger="x", masks="folder", mask_folder=name)
+
+
+@pytest.mark.parametrize("kind", ["absolute", "up", "input", "backslash", "within"])
+def test_a_configuration_leads_nowhere_else(folders, tmp_path, kind: str) -> None:
+    name = {
+        "absolute": str(tmp_path / "private"),
+        "up": "../../private",
+        "input": str(folders.input),
+        "backslash": "..\\\\..\\\\private",
+        "within": str(folders.datasets / "mine" / ".." / ".." / "input"),
+    }[kind]
+    for key in ("image_dir", "conditioning_data_dir"):
+        other = 'image_dir = "mine"\n' if key != "image_dir" else ""
+        caption(folders.datasets / "c.toml", f'[[datasets]]\n[[datasets.subsets]]\n{other}{key} = "{name}"\nclass_tokens = "x"')
+        with pytest.raises((UnsafePath, MissingFile)):
+            dataset_from_config(Context(folders=folders), "c.toml")
+
+
+@pytest.mark.parametrize("name", ["../c.toml", "/etc/passwd", "mine/../../c.toml", "mine"])
+def test_only_configurations_in_dataset_folders_are_read(folders, name: str) -> None:
+    caption(folders.data / "c.toml", "")
+    with pytest.raises((UnsafePath, MissingFile)):
+        dataset_from_config(Context(folders=folders), name)
+
+
+def test_links_that_lead_out_are_not_followed(folders, tmp_path) -> None:
+    mine = folders.datasets / "mine"
+    (mine / "linked.png").symlink_to(tmp_path / "private/secret.png")
+    (mine / "a.txt").symlink_to(tmp_path / "private/secret.txt")
+    (mine / "folder").symlink_to(tmp_path / "private")
+    (mine / "ring").symlink_to(mine)
+    dataset = dataset_from_folder(Context(folders=folders), "mine", trigger="x").dataset
+    assert [(example.name, example.captions) for example in dataset.examples] == [("a.png", ("x",))]
+    (folders.datasets / "out").symlink_to(tmp_path / "private")
+    assert folders.list("datasets") == ("mine",)
+    with pytest.raises(UnsafePath):
+        dataset_from_folder(Context(folders=folders), "out", trigger="x")
+
+
+def test_a_bomb_of_pixels_is_refused_undecoded(folders) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    (folders.datasets / "mine/bomb.png").write_bytes(bomb)
+    with pytest.raises(InvalidInput, match=r"bomb\.png"):
+        dataset_from_folder(Context(folders=folders), "mine", trigger="x")
+    with pytest.raises(InvalidInput, match="at most 1,000"):
+        dataset_from_folder(Context(folders=folders, job=JobInfo(max_pixels=1000)), "mine", trigger="x")
+
+
+@pytest.mark.parametrize("size", [1_000_001, 3_000_000])
+def test_a_configuration_without_end_is_refused(folders, size: int) -> None:
+    caption(folders.datasets / "c.toml", "#" * size)
+    with pytest.raises(InvalidInput, match="bytes"):
+        dataset_from_config(Context(folders=folders), "c.toml")
+
+
+def test_a_configuration_nested_without_end_is_refused(folders) -> None:
+    caption(folders.datasets / "c.toml", "x = " + "[" * 100_000)
+    with pytest.raises(EaselError):
+        dataset_from_config(Context(folders=folders), "c.toml")
+
+
+def test_captions_with_many_brackets_take_no_time(folders) -> None:
+    caption(folders.datasets / "mine/a.txt", "{" * 40_000 + "(" * 40_000)
+    assert len(dataset_from_folder(Context(folders=folders), "mine").dataset.examples[0].captions[0]) == 80_000

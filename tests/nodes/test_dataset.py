@@ -1,0 +1,171 @@
+"""The nodes of datasets, called as a graph calls them; a small random VAE and text encoder."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.diffusion.checkpoints import load_checkpoint
+from engine.diffusion.devices import choose
+from engine.diffusion.memory import Memory
+from engine.errors import InvalidInput, MissingFile
+from engine.graph import Context, Folders
+from engine.values.dataset import CaptionPolicy
+from nodes.dataset import (
+    augmentation,
+    buckets,
+    cache_dataset,
+    caption_policy,
+    dataset_from_config,
+    dataset_from_folder,
+    dataset_merge,
+)
+from tests.diffusion import small_checkpoint
+from tests.diffusion.training.drawn import caption, picture
+
+
+@pytest.fixture
+def home(tmp_path):
+    """A data folder with a dataset of two pictures, and one elsewhere."""
+    folders = Folders(tmp_path / "data")
+    folders.create()
+    picture(folders.datasets / "mine/a.png", 72, 64, seed=1)
+    picture(folders.datasets / "mine/b.png", 64, 72, seed=2)
+    picture(tmp_path / "elsewhere/5_old dog/c.png", 64, 64, seed=3)
+    return tmp_path
+
+
+def context(home, **options) -> Context:
+    return Context(folders=Folders(home / "data", datasets=[home / "elsewhere"]), **options)
+
+
+def test_from_a_folder_to_a_training_set(home) -> None:
+    checkpoint = load_checkpoint(small_checkpoint.write(home / "small.safetensors"))
+    steps: list[tuple[float, float]] = []
+    ctx = context(home, memory=Memory(choose("cpu", "fp32")), on_progress=lambda step, total, preview: steps.append((step, total)))
+    dataset, table = dataset_from_folder(ctx, "mine", trigger="sks shape", repeats=2)
+    assert "2 pictures, 4 draws per epoch" in table
+    prior = dataset_from_folder(ctx, "elsewhere", regularisation=True, weight=0.5).dataset
+    shuffled = caption_policy(augmentation(dataset_merge((dataset, prior)), flip=True), shuffle=True, keep_tokens=1)
+    sized, table = buckets(shuffled, resolution=64, min_side=32, max_side=128, step=32, short_batches="fill")
+    assert "bucket 64 x 64: 3" in table and "5_old dog/c.png: 64 x 64 -> 64 x 64, x5, regularisation: old dog" in table
+    steps.clear()
+    training_set, table = cache_dataset(ctx, sized, checkpoint.vae, checkpoint.clip)
+    assert table.endswith("8 entries encoded now, 0 known from before")
+    assert steps == [(step, 5) for step in range(1, 6)]
+    assert [len(files) for files in training_set.latents] == [2, 2, 2] and set(training_set.texts) == {"sks shape", "old dog"}
+    assert training_set.dataset.short_batches == "fill" and training_set.dataset.trigger == "sks shape"
+    assert cache_dataset(ctx, sized, checkpoint.vae, checkpoint.clip).table.endswith("0 entries encoded now, 8 known from before")
+
+
+def test_what_would_have_no_effect_is_refused(home) -> None:
+    ctx = context(home)
+    dataset = dataset_from_folder(ctx, "mine", trigger="sks").dataset
+    for wrong in (
+        lambda: dataset_from_folder(ctx, "mine", trigger="sks", mask_folder="elsewhere"),
+        lambda: dataset_from_folder(ctx, "mine", trigger="sks", masks="folder"),
+        lambda: augmentation(dataset, flip=True, variants=8),
+        lambda: caption_policy(dataset, keep_tokens=2),
+        lambda: dataset_merge(()),
+        lambda: buckets(dataset, resolution=128),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            wrong()
+        assert caught.value.hint
+
+
+CONFIG = """
+[general]
+shuffle_caption = true
+keep_tokens = 1
+enable_bucket = true
+caption_extension = ".caption"
+
+[[datasets]]
+resolution = 64
+min_bucket_reso = 32
+max_bucket_reso = 128
+bucket_reso_steps = 32
+batch_size = 4
+
+  [[datasets.subsets]]
+  image_dir = "pictures"
+  num_repeats = 3
+  class_tokens = "sks dog"
+  flip_aug = true
+
+  [[datasets.subsets]]
+  image_dir = "ELSEWHERE/5_old dog"
+  is_reg = true
+  class_tokens = "dog"
+  keep_tokens = 0
+
+[[datasets]]
+resolution = [32, 64]
+enable_bucket = false
+  [[datasets.subsets]]
+  image_dir = "mine"
+  class_tokens = "x"
+"""
+
+
+def test_a_configuration_of_kohya(home) -> None:
+    picture(home / "data/datasets/kohya/pictures/p.png", 110, 50, seed=4)
+    caption(home / "data/datasets/kohya/pictures/p.caption", "sks dog, on grass")
+    caption(home / "data/datasets/kohya/set.toml", CONFIG.replace("ELSEWHERE", str(home / "elsewhere")))
+    ctx = context(home)
+    assert "kohya/set.toml" in ctx.folders.list("datasets:config")
+    dataset, table = dataset_from_config(ctx, "kohya/set.toml", trigger="sks dog")
+    first, second, third, _ = dataset.examples
+    policy = CaptionPolicy(shuffle=True, keep_tokens=1)
+    assert (first.captions, first.repeats, first.policy, first.augmentation.flip) == (("sks dog, on grass",), 3, policy, True)
+    assert first.bucket.size == (96, 32) and not first.regularisation
+    assert (second.name, second.captions, second.regularisation, second.policy.keep_tokens) == ("c.png", ("dog",), True, 0)
+    assert third.bucket.size == (32, 64) and len(dataset.examples) == 4
+    assert "batch_size of the dataset configuration is not used" in table
+
+
+def test_everything_that_a_configuration_cannot_have_is_told_at_once(home) -> None:
+    text = """
+    [general]
+    network_multiplier = 1.0
+    keep_tokens = "one"
+    [[datasets]]
+    validation_split = 0.1
+    [[datasets.subsets]]
+    num_repeats = 2
+    face_crop_aug_range = "2,4"
+    """
+    caption(home / "data/datasets/bad.toml", text)
+    with pytest.raises(InvalidInput) as caught:
+        dataset_from_config(context(home), "bad.toml")
+    for part in (
+        "5 entries",
+        "general.network_multiplier is not supported",
+        "general.keep_tokens is 'one', not a whole number",
+        "datasets[0].validation_split is not supported",
+        "datasets[0].subsets[0].face_crop_aug_range is not supported",
+        "datasets[0].subsets[0] has no image_dir",
+    ):
+        assert part in caught.value.message
+
+
+@pytest.mark.parametrize("text", ["[[datasets]", "datasets = 3", "[datasets]", "", "[[datasets]]\nsubsets = 1"])
+def test_what_is_no_configuration_is_refused(home, text: str) -> None:
+    caption(home / "data/datasets/bad.toml", text)
+    with pytest.raises(InvalidInput):
+        dataset_from_config(context(home), "bad.toml")
+
+
+def test_a_configuration_is_read_again_when_a_picture_it_names_changes(home) -> None:
+    caption(home / "data/datasets/c.toml", '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "mine"\nclass_tokens = "x"')
+    fingerprint = dataset_from_config.definition.fingerprint
+    before = fingerprint(ctx=context(home), config="c.toml")
+    assert fingerprint(ctx=context(home), config="c.toml") == before
+    picture(home / "data/datasets/mine/a.png", 72, 64, seed=9)
+    assert fingerprint(ctx=context(home), config="c.toml") != before
+
+
+def test_a_folder_that_is_not_there_is_told(home) -> None:
+    caption(home / "data/datasets/c.toml", '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "nowhere"')
+    with pytest.raises(MissingFile, match="nowhere"):
+        dataset_from_config(context(home), "c.toml")
