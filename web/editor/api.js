@@ -55,6 +55,8 @@ export const post = async (path, body) => {
   const text = await ask(path, { method: "POST", ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
   return text ? JSON.parse(text) : null;
 };
+/** @param {string} path @param {BodyInit} body a file, or JSON as text @returns {Promise<any>} */
+export const put = async (path, body) => JSON.parse(await ask(path, { method: "PUT", body }));
 /** @param {string} path */
 export const remove = (path) => ask(path, { method: "DELETE" });
 

@@ -1,0 +1,130 @@
+"""The side panels: what they show of the server, and what a click there does to the graph and to the files."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+
+NODES = "#outline li"
+
+
+def run(page: Page) -> None:
+    page.focus("#canvas")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#status")).to_have_text("succeeded", timeout=120_000)
+
+
+def panel(page: Page, name: str) -> None:
+    page.click(f'[data-panel="{name}"]')
+
+
+def test_gallery_leads_back_to_the_graph(page: Page, data: Path) -> None:
+    run(page)
+    panel(page, "gallery")
+    tile = page.locator(".tile").first
+    expect(tile).to_be_visible()
+    page.focus("#canvas")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Delete")
+    expect(page.locator(NODES)).to_have_count(0)
+    tile.locator("button").click()
+    page.get_by_role("button", name="Open the graph").click()
+    expect(page.locator(NODES)).to_have_count(7)
+    tile.locator("button").click()
+    page.get_by_role("button", name="Use as input").click()
+    expect(page.locator(NODES)).to_have_count(8)
+    assert [path.suffix for path in (data / "input").iterdir()] == [".png"]
+
+
+def test_two_pictures_are_compared(page: Page, data: Path) -> None:
+    folder = data / "output"
+    folder.mkdir(exist_ok=True)
+    for name, colour in (("one.png", "red"), ("two.png", "blue")):
+        Image.new("RGB", (64, 64), colour).save(folder / name)
+    panel(page, "gallery")
+    page.fill('input[type="search"]', ".png")
+    compare = page.get_by_role("button", name="Compare")
+    expect(compare).to_be_disabled()
+    for name in ("one.png", "two.png"):
+        page.get_by_label(f"Choose {name}").check(force=True)
+    compare.click()
+    slider = page.locator(".compare input")
+    slider.fill("25")
+    assert "25" in page.locator(".compare").evaluate("element => getComputedStyle(element).getPropertyValue('--at')")
+
+
+def test_a_mask_is_painted(page: Page, data: Path) -> None:
+    folder = data / "output"
+    folder.mkdir(exist_ok=True)
+    Image.new("RGB", (64, 48), "green").save(folder / "meadow.png")
+    panel(page, "gallery")
+    page.fill('input[type="search"]', "meadow")
+    page.locator(".tile button").click()
+    page.get_by_role("button", name="Paint a mask").click()
+    box = page.locator(".mask").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4 + 2, box["y"] + box["height"] / 2)
+    page.mouse.up()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(NODES)).to_have_count(8)
+    alpha = Image.open(data / "input" / "meadow-mask.png").getchannel("A")
+    assert alpha.size == (64, 48)
+    assert alpha.getpixel((16, 24)) <= 1, "painted"
+    assert alpha.getpixel((60, 24)) == 255, "not painted"
+
+
+def test_models_add_nodes_and_words(page: Page) -> None:
+    panel(page, "models")
+    card = page.locator(".card", has_text="tiny-shapes.safetensors")
+    card.locator("summary").click()
+    expect(card.locator("dl")).to_contain_text("F16")
+    card.get_by_role("button", name="Add node").click()
+    expect(page.locator(NODES)).to_have_count(8)
+
+
+def test_queue_pauses_orders_and_forgets(page: Page, address: str) -> None:
+    panel(page, "queue")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    resume = page.get_by_role("button", name="Resume")
+    expect(resume).to_be_visible()
+    page.focus("#canvas")
+    for _ in range(3):
+        page.keyboard.press("Control+Enter")
+    waiting = page.locator('ol[aria-label="Jobs that run or wait"] li')
+    expect(waiting).to_have_count(3)
+    last = waiting.nth(2).get_attribute("data-id")
+    waiting.nth(2).get_by_role("button", name="First").click()
+    expect(waiting.nth(0)).to_have_attribute("data-id", last or "")
+    waiting.nth(0).get_by_role("button", name="Cancel").click()
+    expect(waiting).to_have_count(2)
+    resume.click()
+    expect(waiting).to_have_count(0, timeout=120_000)
+    over = page.locator('ol[aria-label="Jobs that are over"] li.succeeded')
+    expect(over.first).to_be_visible()
+    before = over.count()
+    over.first.get_by_role("button", name="Delete").click()
+    expect(over).to_have_count(before - 1)
+    with urllib.request.urlopen(f"{address}/api/v1/jobs?state=succeeded") as answer:
+        assert len(json.load(answer)["jobs"]) == before - 1
+
+
+def test_record_says_why(page: Page) -> None:
+    run(page)
+    run(page)
+    panel(page, "record")
+    rows = page.locator(".record tbody tr")
+    expect(rows).to_have_count(7)
+    expect(rows.first).to_contain_text("hit memory")
+    rows.filter(has_text="KSampler").get_by_role("button").click()
+    page.focus("#canvas")
+    page.keyboard.press("Delete")
+    expect(page.locator(NODES)).to_have_count(6)
