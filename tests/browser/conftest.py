@@ -52,7 +52,7 @@ def page(address: str) -> Iterator[Page]:
         page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(f"{address}/editor.html")
-        expect(page.locator("#outline li")).to_have_count(7, timeout=60_000)
+        expect(page.locator("#outline li")).to_have_count(7, timeout=180_000)
         yield page
         assert not faults
         browser.close()

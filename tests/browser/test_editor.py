@@ -24,5 +24,5 @@ def test_edit_and_run(page: Page) -> None:
     page.keyboard.press("Delete")
     expect(nodes).to_have_count(7)
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_text("succeeded", timeout=120_000)
+    expect(page.locator("#status")).to_have_text("succeeded", timeout=240_000)
     expect(page.locator("#problems li")).to_have_count(0)

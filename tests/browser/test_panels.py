@@ -18,7 +18,7 @@ NODES = "#outline li"
 def run(page: Page) -> None:
     page.focus("#canvas")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_text("succeeded", timeout=120_000)
+    expect(page.locator("#status")).to_have_text("succeeded", timeout=240_000)
 
 
 def panel(page: Page, name: str) -> None:
@@ -49,7 +49,6 @@ def test_two_pictures_are_compared(page: Page, data: Path) -> None:
     for name, colour in (("one.png", "red"), ("two.png", "blue")):
         Image.new("RGB", (64, 64), colour).save(folder / name)
     panel(page, "gallery")
-    page.fill('input[type="search"]', ".png")
     compare = page.get_by_role("button", name="Compare")
     expect(compare).to_be_disabled()
     for name in ("one.png", "two.png"):
@@ -66,6 +65,7 @@ def test_a_mask_is_painted(page: Page, data: Path) -> None:
     Image.new("RGB", (64, 48), "green").save(folder / "meadow.png")
     panel(page, "gallery")
     page.fill('input[type="search"]', "meadow")
+    expect(page.locator(".tile")).to_have_count(1)
     page.locator(".tile button").click()
     page.get_by_role("button", name="Paint a mask").click()
     box = page.locator(".mask").bounding_box()
@@ -107,7 +107,7 @@ def test_queue_pauses_orders_and_forgets(page: Page, address: str) -> None:
     waiting.nth(0).get_by_role("button", name="Cancel").click()
     expect(waiting).to_have_count(2)
     resume.click()
-    expect(waiting).to_have_count(0, timeout=120_000)
+    expect(waiting).to_have_count(0, timeout=240_000)
     over = page.locator('ol[aria-label="Jobs that are over"] li.succeeded')
     expect(over.first).to_be_visible()
     before = over.count()

@@ -20,6 +20,7 @@ function mount(element, app) {
   /** @type {Picture[]} */
   let pictures = [];
   let total = 0;
+  let asked = 0;
   /** @type {Set<string>} */
   const chosen = new Set();
   const search = el("input", { type: "search", placeholder: "Search names", "aria-label": "Search names" });
@@ -45,8 +46,11 @@ function mount(element, app) {
 
   /** @param {number} start */
   async function load(start) {
+    asked += 1;
+    const mine = asked;
     const query = new URLSearchParams({ kind: "image", order: "newest", limit: String(PAGE), start: String(start), search: search.value });
     const page = await app.api.get(`files/${root.value}?${query}`);
+    if (mine !== asked) return; // another question was asked meanwhile
     const found = page.files.map((/** @type {any} */ file) => ({ ...file, root: root.value }));
     if (!start) chosen.clear();
     pictures = start ? [...pictures, ...found] : found;

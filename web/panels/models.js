@@ -21,8 +21,12 @@ function mount(element, app) {
   const list = el("div", { class: "cards", role: "list" });
   element.append(el("div", { class: "row" }, folder, search), list);
 
+  let asked = 0;
   async function load() {
+    asked += 1;
+    const mine = asked;
     const { files } = await app.api.get(`models/${encodeURIComponent(folder.value)}?${new URLSearchParams({ search: search.value, limit: "200" })}`);
+    if (mine !== asked) return; // another question was asked meanwhile
     const cards = files.map((/** @type {any} */ file) => card(app, folder.value, file));
     list.replaceChildren(...(cards.length ? cards : [el("p", { class: "dim" }, `Nothing here. Put files into models/${folder.value} of the data folder.`)]));
   }
