@@ -46,9 +46,9 @@ def preview_image(ctx: Context, images: Image) -> Shown:
     return write_images(ctx, images, "temp", "preview", compress_level=1)
 
 
-def write_images(ctx: Context, images: Image, root: str, prefix: str, compress_level: int) -> Shown:
-    """Write each picture of a batch as a PNG with the job's texts, and show them."""
-    texts = {key: json.dumps(value) for key, value in ctx.job.texts().items()}
+def write_images(ctx: Context, images: Image, root: str, prefix: str, compress_level: int, **more: str) -> Shown:
+    """Write each picture of a batch as a PNG with the job's texts and `more`, and show them."""
+    texts = {**{key: json.dumps(value) for key, value in ctx.job.texts().items()}, **more}
     records = []
     for number, image in enumerate(images):
         ctx.check_cancelled()

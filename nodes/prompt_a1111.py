@@ -49,10 +49,11 @@ class Filled(NamedTuple):
     negative: str
 
 
-def _filled(ctx: Context, positive: str, negative: str, seed: int) -> Filled:
-    random = Random(seed)
-    wanted = take_networks(fill_in(positive, random, lambda name: _wildcard(ctx, name)))
-    return Filled(wanted, fill_in(negative, random, lambda name: _wildcard(ctx, name)))
+def _filled(ctx: Context, positive: str, negative: str, seed: int, variants: bool) -> Filled:
+    if variants:
+        random = Random(seed)
+        positive, negative = (fill_in(text, random, lambda name: _wildcard(ctx, name)) for text in (positive, negative))
+    return Filled(take_networks(positive), negative)
 
 
 def _read(ctx: Context, folder: str, name: str) -> str:
@@ -74,9 +75,9 @@ def _wildcard(ctx: Context, name: str) -> Sequence[str]:
     return lines
 
 
-def _files(ctx: Context, positive: str, negative: str, seed: int) -> list[Any]:
+def _files(ctx: Context, positive: str, negative: str, seed: int, variants: bool) -> list[Any]:
     """What decides the result besides the inputs: the texts chosen from wildcards, the LoRAs and embeddings they call, as they are now."""
-    filled = _filled(ctx, positive, negative, seed)
+    filled = _filled(ctx, positive, negative, seed, variants)
     loras = [file_of(network.name, ctx.folders.list("loras")) for network in filled.positive.networks]
     states = [ctx.folders.resolve("loras", file).stat() for file in loras]
     text = f"{filled.positive.text}\n{filled.negative}".lower()
@@ -98,6 +99,7 @@ def prompt_a1111(
     first_pass_steps: Annotated[int, Field(ge=0, le=10_000)] = 0,
     clip_skip: Annotated[int, Field(ge=1, le=12)] = 1,
     emphasis: Emphasis = "Original",
+    variants: bool = True,
 ) -> Prompted:
     r"""Encode prompts as AUTOMATIC1111's web UI reads them, and put the LoRAs they call on the model.
 
@@ -112,12 +114,13 @@ def prompt_a1111(
     first_pass_steps: 0, or for the second pass of a hires fix the steps of the first.
     clip_skip: which layer of the text encoder is read, counted from the last.
     emphasis: what brackets do: weigh and keep the mean, weigh only, nothing, or stay as text.
+    variants: whether `{a|b}` and `__name__` are chosen from; the web UI itself leaves them as they are.
 
     Returns:
         positive_text: the prompt that was encoded, everything chosen and networks taken out.
         negative_text: the same of the negative one.
     """
-    filled = _filled(ctx, positive, negative, seed)
+    filled = _filled(ctx, positive, negative, seed, variants)
     for call in filled.positive.unknown:
         ctx.warn(f"Nothing is known that {call[:100]} could call; it is left out.", "Only <lora:name:weight> is known.")
     for network in filled.positive.networks:

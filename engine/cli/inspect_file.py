@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_TEXT = 300
 MOST_GROUPS = 8
-WORKFLOW_CHUNKS = ("easel", "workflow", "prompt")  # the most complete first
 
 
 @with_settings("data", "max_body", "max_nodes", "max_depth", "max_text", "max_pixels")
@@ -42,8 +41,11 @@ def inspect_file(
         raise MissingFile(f"{file} cannot be read: {error.strerror}") from error
     limits = Limits.of(settings)
     if start == PNG_SIGNATURE:
-        texts, heading = _png(file, settings.max_pixels)
-        lines = [_workflow_of(texts, file)] if workflow else [heading, *_picture(texts, limits)]
+        from engine.infotext.pictures import read_texts
+
+        picture = read_texts(file, settings.max_pixels)
+        heading = f"{file}: PNG, {picture.size[0]}x{picture.size[1]} {picture.mode}"
+        lines = [_workflow_of(picture.texts, file)] if workflow else [heading, *_picture(picture.texts, limits)]
     elif file.suffix.lower() == ".json":
         lines = list(_document(_read(file, limits.body_bytes), limits))
     else:
@@ -72,29 +74,16 @@ def _weights(path: Path) -> Iterator[str]:
         yield f"metadata {name}: {text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + f'... ({len(text):,} characters)'}"
 
 
-def _png(path: Path, most_pixels: int) -> tuple[dict[str, str], str]:
-    """The text chunks of a PNG, and a line about the picture."""
-    from PIL import Image, PngImagePlugin
+def _workflow_of(texts: Mapping[str, str], path: Path) -> str:
+    from engine.infotext.pictures import WORKFLOWS
 
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            if picture.width * picture.height > most_pixels:
-                raise InvalidInput(f"{path} has {picture.width}x{picture.height} pixels, more than the limit max_pixels.")
-            picture.load()
-            texts = picture.text if isinstance(picture, PngImagePlugin.PngImageFile) else {}
-            return dict(texts), f"{path}: PNG, {picture.width}x{picture.height} {picture.mode}"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"{path} is damaged: {error}") from error
-
-
-def _workflow_of(texts: dict[str, str], path: Path) -> str:
-    for name in WORKFLOW_CHUNKS:
+    for name in WORKFLOWS:
         if name in texts:
             return texts[name]
     raise InvalidInput(f"{path} holds no workflow.", hint="Pictures saved with the setting `metadata` off hold none.")
 
 
-def _picture(texts: dict[str, str], limits: Limits) -> Iterator[str]:
+def _picture(texts: Mapping[str, str], limits: Limits) -> Iterator[str]:
     if not texts:
         yield "no text, no workflow"
     for name, text in texts.items():

@@ -6,6 +6,7 @@ Files come from strangers, so everything the header claims is checked before any
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -154,3 +155,19 @@ _AGAIN = "Download it again; a checksum of the source tells whether it is comple
 
 def _damaged(path: Path, what: str) -> ModelFormatError:
     return ModelFormatError(f"{path} is damaged: {what}.", hint=_AGAIN)
+
+
+def tensors_digest(path: Path) -> str:
+    """What programs know adapters by: the SHA-256 of the file after its header, in hexadecimal digits.
+
+    Trainers write it into the header as `sshs_model_hash`; it stays the same when the metadata changes.
+    """
+    file = read_header(path)
+    if (known := file.metadata.get("sshs_model_hash", "")) and set(known) <= set("0123456789abcdef"):
+        return known
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        stream.seek(8 + int.from_bytes(stream.read(8), "little"))
+        while block := stream.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -76,6 +76,7 @@ def test_wildcards_come_from_the_folder_and_follow_the_seed(ctx, loaded):
     (folder / "deep" / "shape.txt").write_text("circle\n__colour__ square\n")
     texts = {prompt_a1111(ctx, loaded.model, loaded.clip, "a __colour__ __deep/*__", seed=seed).positive_text for seed in range(30)}
     assert texts == {f"a {first} {second}" for first in ("red", "blue") for second in ("circle", "red square", "blue square")}
+    assert prompt_a1111(ctx, loaded.model, loaded.clip, "{a|b} __colour__", variants=False).positive_text == "{a|b} __colour__"
     with pytest.raises(MissingFile, match="'color'") as error:
         prompt_a1111(ctx, loaded.model, loaded.clip, "__color__")
     assert "colour" in error.value.hint
@@ -84,7 +85,7 @@ def test_wildcards_come_from_the_folder_and_follow_the_seed(ctx, loaded):
 def test_files_that_a_prompt_calls_belong_to_its_fingerprint(ctx):
     (ctx.folders.data / "wildcards" / "colour.txt").write_text("red\n")
     write_lora(ctx, "night.safetensors")
-    arguments = (ctx, "a __colour__ thing <lora:night:1>", "", 0)
+    arguments = (ctx, "a __colour__ thing <lora:night:1>", "", 0, True)
     first = _files(*arguments)
     assert _files(*arguments) == first
     (ctx.folders.data / "wildcards" / "colour.txt").write_text("blue\n")
