@@ -16,6 +16,7 @@ from engine.jobs.states import State
 
 def job(state: State = State.RUNNING, **values) -> Job:
     fields = {"row": 1, "id": "j", "number": 1, "attempt": 1, "crashes": 0, "client_id": "c", "digest": "", "targets": ("9",), "total": 3}
+    fields["preemptible"] = False
     return Job(**{**fields, "state": state, "created": 1.0, "started": 2.0, "finished": 3.0, "reason": "", **values})
 
 
