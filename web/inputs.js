@@ -48,7 +48,7 @@ export function control(field, files, changed) {
 function editor(field, files, changed) {
   const { info, value } = field;
   const choices = info.folder ? (files[info.folder] ?? []) : info.choices;
-  if (info.type === "COMBO" && choices) return selection([...(info.folder ? (info.choices ?? []) : []), ...choices], value, changed);
+  if (info.type.includes("COMBO") && choices) return selection([...(info.folder ? (info.choices ?? []) : []), ...choices], value, changed);
   if (info.type === "BOOLEAN") {
     const box = document.createElement("input");
     box.type = "checkbox";

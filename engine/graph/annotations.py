@@ -46,7 +46,7 @@ Seed = Annotated[int, FieldInfo(annotation=int, ge=0, le=2**64 - 1), _Mark.SEED]
 class Choice:
     """`Annotated[str, Choice("checkpoints")]`: the name of a file in a model folder, in `input` (or a kind: `input:image`).
 
-    `extra` are choices besides the files.
+    `extra` are choices besides the files. On a union, `Annotated[str | Lora, Choice("loras")]`, a link may bring the value itself.
     """
 
     folder: str
@@ -151,7 +151,8 @@ def _read_annotated(annotation: Any) -> Reading:
     fields = dict(reading.fields)
     for mark in marks:
         _apply(mark, reading.type, fields)
-    return Reading(COMBO if "folder" in fields or "choices" in fields else reading.type, fields, reading.optional)
+    type_name = reading.type.replace("STRING", COMBO) if "folder" in fields or "choices" in fields else reading.type
+    return Reading(type_name, fields, reading.optional)
 
 
 def _apply(mark: Any, type_name: str, fields: dict[str, Any]) -> None:
@@ -161,7 +162,7 @@ def _apply(mark: Any, type_name: str, fields: dict[str, Any]) -> None:
         case Port():
             pass
         case Choice():
-            _require(type_name == "STRING", "Choice", "str")
+            _require("STRING" in type_name.split(","), "Choice", "str")
             fields["folder"] = mark.folder
             if mark.extra:
                 fields["choices"] = mark.extra

@@ -216,7 +216,7 @@ function shown(stage, node, widget) {
 
 /** A choice that is not there (any more): kept, and shown red. @param {Stage} stage @param {import("./scene.js").Widget} widget */
 function isMissing(stage, widget) {
-  if (widget.linked || widget.info.type !== "COMBO" || widget.value === undefined) return false;
+  if (widget.linked || !widget.info.type.includes("COMBO") || widget.value === undefined) return false;
   const choices = stage.catalogue.choices(widget.info);
   return choices !== null && !choices.some((/** @type {any} */ choice) => choice === widget.value || String(choice) === String(widget.value));
 }

@@ -16,7 +16,7 @@ const COLOURS = new Map([
   ["GUIDER", "#66ffff"],
   ["SAMPLER", "#ecb4b4"],
   ["SIGMAS", "#cdffcd"],
-  ["LORA", "#e0a3ff"],
+  ["LORA_MODEL", "#e0a3ff"],
   ["DATASET", "#d4c17a"],
   ["INT", "#7fb7d6"],
   ["FLOAT", "#8fd19e"],

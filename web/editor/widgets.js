@@ -61,7 +61,7 @@ export function use(editor, node, widget, x) {
 /** @param {import("./editor.js").Editor} editor @param {import("./scene.js").NodeView} node @param {import("./scene.js").Widget} widget
  * @param {(value: any, merge?: string) => void} set */
 function overlay(editor, node, widget, set) {
-  const choices = widget.info.type === "COMBO" ? editor.catalogue.choices(widget.info) : null;
+  const choices = widget.info.type.includes("COMBO") ? editor.catalogue.choices(widget.info) : null;
   const box = document.createElement(widget.info.multiline ? "textarea" : choices ? "select" : "input");
   box.className = "overlay";
   box.setAttribute("aria-label", `${node.title}: ${widget.name}`);

@@ -89,7 +89,7 @@ def input_spec(item: InputInfo, catalogue: Catalogue, default: Any) -> list[Any]
         options["forceInput"] = True
     if item.help:
         options["tooltip"] = item.help
-    return [choices_of(item, catalogue) if item.type == "COMBO" else _type(item.type), options]
+    return [choices_of(item, catalogue) if "COMBO" in item.type.split(",") else _type(item.type), options]
 
 
 def choices_of(item: InputInfo, catalogue: Catalogue) -> list[Any]:

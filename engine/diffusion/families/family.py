@@ -12,6 +12,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 
+from engine.diffusion.families.adapters import Adapters
 from engine.diffusion.families.renaming import Renaming
 from engine.diffusion.families.unet_layout import Shapes
 from engine.diffusion.sampling.latent_format import LatentFormat
@@ -99,8 +100,7 @@ class Family:
 
     matches(shapes): whether a file with these tensor names and shapes is one. prediction: what the U-Net predicts, a name of
     sampling.prediction. latent_rgb: rows of (red, green, blue) per latent channel of the network's space, optionally one more
-    row added to all, that give a rough picture in -1..1. adapters: for each part, what the names in adapter files begin with;
-    a prefix that ends in "_" is followed by a module's path with "_" for ".".
+    row added to all, that give a rough picture in -1..1. adapters: how adapter files name its modules, and which a LoRA changes.
     """
 
     name: str
@@ -112,7 +112,7 @@ class Family:
     latent_format: LatentFormat
     prediction: str
     latent_rgb: tuple[tuple[float, ...], ...]
-    adapters: Mapping[str, tuple[str, ...]]
+    adapters: Adapters
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -9,10 +10,11 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from engine.diffusion.families.adapters import Adapters, UnetNames, clip_part, unet_part
 from engine.diffusion.families.family import Config, Family, Part, TextEncoder
 from engine.diffusion.families.renaming import Renaming
 from engine.diffusion.families.text_layout import clip_text_config
-from engine.diffusion.families.unet_layout import Shapes, levels_of_config, unet_config
+from engine.diffusion.families.unet_layout import Levels, Shapes, levels_of_config, unet_config
 from engine.diffusion.families.vae_layout import is_attention_projection, vae_config, vae_renaming
 from engine.diffusion.sampling.latent_format import LatentFormat
 from engine.diffusion.text.tokenizer import EOS
@@ -44,6 +46,7 @@ def _vae_stored_shape(stored: str, shape: torch.Size) -> torch.Size:
     return torch.Size((*shape, 1, 1)) if is_attention_projection(stored) and len(shape) == 2 else shape
 
 
+USUAL = Levels(2, (True, True, True, False))
 UNET = Part(
     name="unet",
     prefixes=("model.diffusion_model.",),
@@ -76,6 +79,20 @@ TEXT = Part(
     defaults=_text_defaults,
     settable={"num_attention_heads": int, "hidden_act": str},
 )
+ADAPTERS = Adapters(
+    family="sd15",
+    title="Stable Diffusion 1.5",
+    parts={
+        "unet": unet_part(lambda config: UnetNames((levels_of_config(config) if config else USUAL).renaming(), original=False)),
+        "text_encoder": clip_part("lora_te_", "text_encoder.", "lora_te1_", "text_encoders.clip_l.transformer."),
+    },
+    marks=re.compile(r"^lora_te_text_model"),
+    base_model_version="sd_v1",
+    architecture="stable-diffusion-v1",
+    implementation="diffusers",
+    objective="eps",
+    resolution=512,
+)
 SD15 = Family(
     name="sd15",
     title="Stable Diffusion 1.5",
@@ -87,13 +104,5 @@ SD15 = Family(
     prediction="eps",
     # fitted to SD1.4 by Kevin Turner, published in the Hugging Face forum in 2022
     latent_rgb=((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473)),
-    adapters={
-        "unet": ("lora_unet_", "lycoris_", "unet.", "diffusion_model."),
-        "text_encoder": (
-            "lora_te_text_model_",
-            "lora_te1_text_model_",
-            "text_encoder.text_model.",
-            "text_encoders.clip_l.transformer.text_model.",
-        ),
-    },
+    adapters=ADAPTERS,
 )

@@ -1,5 +1,7 @@
 """What an adapter adds to a weight, compared with peft's modules."""
 
+from functools import partial
+
 import peft
 import pytest
 import torch
@@ -98,13 +100,23 @@ def test_a_full_difference_is_added():
     torch.testing.assert_close(merged(weight, {"diff": difference}, 0.5), weight + difference / 2)
 
 
-def test_dora_over_rows_sets_their_norm_and_half_strength_goes_half_way():
-    weight, up, down = torch.randn(6, 5), torch.randn(6, 2), torch.randn(2, 5)
-    magnitude = torch.rand(6, 1) + 0.5
-    full = (weight + up @ down) * magnitude / weight.norm(dim=1, keepdim=True)
-    tensors = {"up": up, "down": down, "dora_scale": magnitude}
-    torch.testing.assert_close(merged(weight, tensors, 1.0), full)
-    torch.testing.assert_close(merged(weight, tensors, 0.5), (weight + full) / 2)
+@pytest.mark.parametrize("name", ["linear", "conv", "point"])
+def test_dora(name):
+    """peft computes it in its forward pass; half the strength goes half way to it."""
+    layer = peft_layers(peft.LoraConfig(r=4, lora_alpha=3, use_dora=True, target_modules=["linear", "conv", "point"]))[name]
+    weight = layer.get_base_layer().weight.detach()
+    magnitude = layer.lora_magnitude_vector["default"].weight.detach().reshape(-1, *[1] * (weight.ndim - 1))
+    tensors = {
+        "up": layer.lora_B["default"].weight.detach(),
+        "down": layer.lora_A["default"].weight.detach(),
+        "alpha": torch.tensor(3.0),
+        "dora_scale": magnitude,
+    }
+    x = torch.randn(3, 12) if name == "linear" else torch.randn(2, 8, 9, 9)
+    function = nn.functional.linear if name == "linear" else partial(nn.functional.conv2d, padding=weight.shape[-1] // 2)
+    wanted = layer(x).detach() - function(x, torch.zeros_like(weight), layer.get_base_layer().bias.detach())
+    torch.testing.assert_close(function(x, merged(weight, tensors, 1.0)), wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(merged(weight, tensors, 0.5), (weight + merged(weight, tensors, 1.0)) / 2)
 
 
 def test_dora_over_columns_takes_the_norm_of_the_changed_weight():
