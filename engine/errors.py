@@ -50,6 +50,14 @@ class EaselError(Exception):
         return {"code": self.code, "message": self.message, "hint": self.hint, "node_id": self.node_id, "details": self.details}
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception of Python, NumPy or torch says that memory ran out; torch has a type of its own for graphics devices only."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a workflow. `code` is stable; `node_id` and `input` say where (None: the workflow as a whole)."""

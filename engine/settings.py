@@ -110,6 +110,7 @@ class Settings(BaseSettings):
 
     max_body: ByteSize = Field(default=ByteSize(100 * 2**20), ge=1024, description="Largest body of a request, uploads included.")
     max_nodes: int = Field(default=200_000, ge=1, description="Most nodes in one workflow.")
+    max_steps: int = Field(default=1_000_000, ge=1, description="Most nodes that one run may come to, those that loops make included.")
     max_depth: int = Field(default=64, ge=8, le=500, description="Deepest nesting of JSON that is read.")
     max_text: int = Field(default=1_000_000, ge=1, description="Longest text in one input of a workflow, in characters.")
     max_pixels: int = Field(default=100_000_000, ge=1, description="Most pixels in one picture that is read.")

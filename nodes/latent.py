@@ -11,6 +11,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from engine.diffusion.latents import blank
 from engine.errors import ModelFormatError
 from engine.graph import Alias, Choice, Context, Shown, Widget, node
 from engine.values.latent import Latent
@@ -28,7 +29,7 @@ def empty_latent(width: Size = 512, height: Size = 512, batch_size: Annotated[in
     width, height: of the picture, in pixels; rounded down to a multiple of 8.
     batch_size: how many pictures to draw at once.
     """
-    return Latent(torch.zeros(batch_size, 4, height // 8, width // 8))
+    return blank(batch_size, 4, height // 8, width // 8)
 
 
 @node("EmptyLatent16", category="latent/sd3", display_name="Empty Latent Image (16 Channels)", aliases=(Alias("EmptySD3LatentImage"),))
@@ -38,7 +39,7 @@ def empty_latent_16(width: WideSize = 1024, height: WideSize = 1024, batch_size:
     width, height: of the picture, in pixels; rounded down to a multiple of 8.
     batch_size: how many pictures to draw at once.
     """
-    return Latent(torch.zeros(batch_size, 16, height // 8, width // 8))
+    return blank(batch_size, 16, height // 8, width // 8)
 
 
 @node("SaveLatent", category="latent", display_name="Save Latent", output_node=True, lane="io")

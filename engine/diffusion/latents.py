@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import psutil
 import torch
 from torch import Tensor
 
@@ -14,10 +15,22 @@ from engine.diffusion.sampling.latent_format import LatentFormat
 from engine.diffusion.sampling.noise import Noise
 from engine.diffusion.sampling.prediction import Prediction
 from engine.diffusion.sampling.sample import fit_channels
+from engine.errors import OutOfMemory
 from engine.values.latent import Latent
 
 SMALLEST = 8
 """Pixels of the latent that a crop leaves at least."""
+
+
+def blank(batch: int, channels: int, height: int, width: int) -> Latent:
+    """A batch of empty latent images. Raises OutOfMemory before anything is taken when the main memory that is free would not do."""
+    size, free = batch * channels * height * width * 4, psutil.virtual_memory().available
+    if size > free:
+        raise OutOfMemory(
+            f"{batch} latent images of {width} x {height} take {size / 2**30:,.1f} GiB, and {free / 2**30:,.1f} GiB are free.",
+            hint="Draw fewer or smaller pictures at once.",
+        )
+    return Latent(torch.zeros(batch, channels, height, width))
 
 
 def indices(latent: Latent) -> tuple[int, ...]:

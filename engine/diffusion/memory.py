@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from engine.diffusion.devices import Numerics
 from engine.diffusion.families import FAMILIES
 from engine.diffusion.loading import load_module
-from engine.errors import OutOfMemory
+from engine.errors import OutOfMemory, is_out_of_memory
 from engine.values.model import Change, Clip, Model, Patch, Vae
 from engine.values.weights import Weights
 
@@ -183,14 +183,6 @@ def _merge(entry: Loaded, parameters: Mapping[str, nn.Parameter], changes: Seque
 
 def _keys(patches: tuple[Patch, ...]) -> tuple:
     return tuple(patch.key for patch in patches)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of torch or Python says that memory ran out; torch has a type of its own for graphics devices only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def _default_budget(device: torch.device) -> int:

@@ -52,6 +52,7 @@ class NodeEvent(Event):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStarted(NodeEvent):
     kind = "node_started"
+    class_type: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class NodeBlocked(NodeEvent):
     """A node was not called because a value that it needs is blocked with a message."""
 
     kind = "node_blocked"
+    class_type: str = ""
     message: str = ""
 
 

@@ -63,6 +63,7 @@ class Executor:
 
     numerics: what decides numeric results besides code and inputs (device kind, dtypes, library versions); it enters every digest.
     around: a context manager for each call of a node, given its NodeInfo and arguments (gradient mode, checks of the arguments).
+    max_steps: most nodes of one run, those that nodes expand to included.
     code_version: the digest of the code behind a definition; by default that of the sources its module reaches.
     """
 
@@ -79,6 +80,7 @@ class Executor:
         code_version: Callable[[Definition], str] | None = None,
         cpu_threads: int = 2,
         io_threads: int = 4,
+        max_steps: int = 1_000_000,
     ) -> None:
         self.registry = registry
         self.cache = cache or Cache()
@@ -92,6 +94,7 @@ class Executor:
         self._code_version = code_version or partial(_code_version, CodeVersions(store=store))
         self._kinds: dict[str, Kind] = {}
         self._numbers = itertools.count(1)
+        self.max_steps = max_steps
 
     async def run(
         self,
@@ -195,7 +198,7 @@ class _Active:
         try:
             numerics = short_hash(json.dumps(executor.numerics, sort_keys=True, default=str).encode()).hex()
             self._report = Report(self._job, self._emit, executor.cache.records, self._workflow, numerics)
-            planner = Planner(executor.kind, self._fingerprint_context, secrets.token_bytes(8))
+            planner = Planner(executor.kind, self._fingerprint_context, secrets.token_bytes(8), executor.max_steps)
             self._run = self._new_run(planner)
             wanted = planner.plan(self._graph, self._targets)
             with self._lock:

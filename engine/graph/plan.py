@@ -3,66 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from engine.errors import EaselError, InvalidWorkflow, MissingNode, NodeFailed, Problem
+from engine.errors import EaselError, InvalidWorkflow, MissingNode, NodeFailed, Problem, QuotaExceeded
 from engine.graph.context import Context
 from engine.graph.digest import Opaque, extra_part, link_part, literal_part, node_digest
 from engine.graph.graph import Graph, Link, Node
 from engine.graph.items import Item, item_key
 from engine.graph.steps import Kind, Source, Step
+from engine.graph.walk import walk
 
 
-def execution_order(nodes: Mapping[str, Node], roots: Iterable[str], outside: Callable[[str], bool]) -> list[str]:
-    """The ids of all nodes that the roots need, sources before consumers, one branch after the other.
+def execution_order(nodes: Mapping[str, Node], roots: Sequence[str]) -> list[str]:
+    """The ids of all nodes that the roots need, sources before consumers, one branch after the other; links may lead out of `nodes`.
 
-    `outside(id)` says that a node lies outside `nodes` and is known. Raises InvalidWorkflow for a cycle or a link to nowhere.
+    Raises InvalidWorkflow for a cycle or an unknown root.
     """
-    order: list[str] = []
-    state: dict[str, bool] = {}  # False while a node's sources are visited, True afterwards
     for root in roots:
-        stack = [(root, iter(_sources(nodes, root)))] if root not in state else []
-        if stack:
-            state[root] = False
-        while stack:
-            current, sources = stack[-1]
-            for source in sources:
-                seen = state.get(source)
-                if seen is False:
-                    raise InvalidWorkflow([Problem("dependency_cycle", f"Node {source} depends on its own output.", node_id=source)])
-                if seen is None and not (source not in nodes and outside(source)):
-                    state[source] = False
-                    stack.append((source, iter(_sources(nodes, source))))
-                    break
-            else:
-                stack.pop()
-                state[current] = True
-                order.append(current)
-    return order
+        if root not in nodes:
+            raise _nowhere(root)
+    found = walk(nodes, roots)
+    if found.cycles:
+        closing = found.cycles[0][0]
+        raise InvalidWorkflow([Problem("dependency_cycle", f"Node {closing} depends on its own output.", node_id=closing)])
+    return found.order
 
 
-def _sources(nodes: Mapping[str, Node], node_id: str) -> list[str]:
-    node = nodes.get(node_id)
-    if node is None:
-        raise InvalidWorkflow([Problem("unknown_link", f"There is no node {node_id} in the graph.", node_id=node_id)])
-    return [value.node for value in node.inputs.values() if type(value) is Link]
+def _nowhere(node_id: str) -> InvalidWorkflow:
+    return InvalidWorkflow([Problem("unknown_link", f"There is no node {node_id} in the graph.", node_id=node_id)])
 
 
 class Planner:
     """Makes the steps of one run. `steps` and `by_digest` are shared with the run, which adds to them when nodes expand."""
 
-    def __init__(self, kind_of: Callable[[str], Kind], context_of: Callable[[Node], Context], nonce: bytes) -> None:
+    def __init__(self, kind_of: Callable[[str], Kind], context_of: Callable[[Node], Context], nonce: bytes, most_steps: int) -> None:
         self.steps: dict[str, Step] = {}
         self.by_digest: dict[bytes, Step] = {}
         self._kind_of = kind_of
         self._context_of = context_of
         self._nonce = nonce
+        self._most_steps = most_steps
         self._next = 0
 
     def plan(self, graph: Graph, targets: Sequence[str]) -> list[str]:
         """The ids of the wanted nodes in order; `add` makes the steps."""
-        return execution_order(graph.nodes, targets, lambda _: False)
+        return execution_order(graph.nodes, targets)
 
     def is_output(self, node_type: str) -> bool:
         return self._kind_of(node_type).info.output_node
@@ -74,6 +60,12 @@ class Planner:
         except MissingNode as error:
             error.node_id = node.id
             raise
+        if self._next >= self._most_steps:
+            raise QuotaExceeded(
+                f"The run has come to {self._most_steps:,} nodes, and no more are made.",
+                hint="Look for loops inside loops, or raise the setting max_steps.",
+                details={"limit": self._most_steps},
+            )
         step = Step(node, kind, self._next)
         self._next += 1
         self._read_inputs(step)
@@ -110,7 +102,9 @@ class Planner:
                 literals[name] = float(value) if cls is int and info is not None and info.type == "FLOAT" else value
 
     def _source(self, kind: Kind, name: str, link: Link) -> Source:
-        step = self.steps[link.node]
+        step = self.steps.get(link.node)
+        if step is None:
+            raise _nowhere(link.node)
         step = step.leader or step
         if not 0 <= link.slot < len(step.kind.routes):
             message = f"Input {name} reads output {link.slot} of node {link.node}, which has {len(step.kind.routes)}."

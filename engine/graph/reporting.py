@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from engine.errors import Cancelled, EaselError, NodeFailed
+from engine.errors import Cancelled, EaselError, NodeFailed, OutOfMemory, is_out_of_memory
 from engine.graph.context import JobInfo
 from engine.graph.digest import explain, recipe
 from engine.graph.events import (
@@ -73,7 +73,7 @@ class Report:
         self.emit(NodesCached, nodes=tuple(step.node.id for step in steps))
 
     def started(self, step: Step) -> None:
-        self._node(NodeStarted, step)
+        self._node(NodeStarted, step, class_type=_class_type(step))
 
     def finished(self, step: Step, *, reason: str, cached: bool, seconds: float, ui: dict[str, Any] | None) -> None:
         self._node(NodeFinished, step, cached=cached, reason=reason, seconds=seconds, ui=ui)
@@ -82,13 +82,13 @@ class Report:
     def failed(self, step: Step, error: EaselError) -> None:
         details = error.details
         self._node(
-            NodeFailedEvent, step, class_type=step.node.submitted_type or step.node.type, error=error.to_json(),
+            NodeFailedEvent, step, class_type=_class_type(step), error=error.to_json(),
             exception_type=details.get("exception_type", type(error).__name__), traceback=tuple(details.get("traceback", ())),
             inputs=details.get("inputs"),
         )  # fmt: skip
 
     def blocked(self, step: Step, message: str) -> None:
-        self._node(NodeBlocked, step, message=message)
+        self._node(NodeBlocked, step, class_type=_class_type(step), message=message)
 
     def custom(self, step: Step, name: str, data: dict[str, Any]) -> None:
         self._node(Custom, step, name=name, data=data)
@@ -164,6 +164,11 @@ class Report:
         return explain(old, self._recipe(step), changed) or "upstream changed"
 
 
+def _class_type(step: Step) -> str:
+    """The node's class as it was submitted."""
+    return step.node.submitted_type or step.node.type
+
+
 def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> EaselError:
     """The typed error of a node that raised: its own if it is one, else NodeFailed with what was raised, where, and with what inputs."""
     place = error.__traceback__
@@ -171,9 +176,13 @@ def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> Ease
         place = place.tb_next
     lines = traceback.format_exception(type(error), error, place)
     name = step.kind.info.display_name
-    if not isinstance(error, EaselError) or isinstance(error, Cancelled):
+    typed: EaselError
+    if is_out_of_memory(error) and not isinstance(error, EaselError):
+        typed = OutOfMemory(f"{name} ran out of memory: {error}", hint="Use a smaller picture or batch.")
+        typed.__cause__ = error
+    elif not isinstance(error, EaselError) or isinstance(error, Cancelled):
         text = str(error)
-        typed: EaselError = NodeFailed(f"{name} failed: {type(error).__name__}{': ' if text else ''}{text}")
+        typed = NodeFailed(f"{name} failed: {type(error).__name__}{': ' if text else ''}{text}")
         typed.__cause__ = error
     else:
         typed = error

@@ -31,7 +31,7 @@ def walk(nodes: Mapping[str, Node], wanted: Iterable[str]) -> Walk:
             if state is None:
                 states[id] = _OPEN
                 closing = None
-                for value in nodes[id].inputs.values():
+                for value in reversed(nodes[id].inputs.values()):  # the first source comes to lie on top
                     if type(value) is Link:
                         source = value.node
                         known = states.get(source)

@@ -55,7 +55,7 @@ class Job:
     started: float | None
     finished: float | None
     reason: str
-    preemptible: bool
+    preemptible: bool = False
 
     @property
     def order(self) -> tuple[bool, float, int]:
@@ -94,7 +94,8 @@ class Result:
     """What a run left behind, gathered from its events (why each node ran or did not is in the worker's records).
 
     cached: nodes that were there already; executed: nodes that finished, kept only for a run that did not succeed; ui: what each output
-    node shows; places: (display id, parent id) of nodes of a run-time expansion that show something; last: the node that began last.
+    node shows; places: (display id, parent id) of nodes of a run-time expansion that show something; last, last_type: the node that
+    began last, and its class.
     """
 
     cached: list[str] = field(default_factory=list)
@@ -105,6 +106,7 @@ class Result:
     blocked: list[dict[str, Any]] = field(default_factory=list)
     error: dict[str, Any] | None = None
     last: str | None = None
+    last_type: str | None = None
 
     def add(self, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -116,7 +118,7 @@ class Result:
                     if event["parent_id"] is not None:
                         self.places[node] = (event["display_id"] or node, event["parent_id"])
             case "node_started":
-                self.last = event["node_id"]
+                self.last, self.last_type = event["node_id"], event.get("class_type")
             case "nodes_cached":
                 self.cached += event["nodes"]
             case "node_failed":

@@ -37,6 +37,7 @@ class Runtime:
             memory=self.memory,
             numerics=numerics,
             around=self._around,
+            max_steps=settings.max_steps,
         )
 
     def catalogue(self) -> Catalogue:

@@ -252,3 +252,22 @@ async def test_no_answer_tells_where_things_lie_on_this_machine(api):
         async with api.get(path) as response:
             text = await response.text()
             assert home not in text and root not in text, path
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/workflows/large.json", "/api/v1/import", "/prompt"])
+async def test_a_large_body_keeps_nobody_waiting(api, path):
+    """Tens of megabytes of JSON are read beside the event loop, whichever route they come to."""
+    nodes = {str(number): {"class_type": "Add", "inputs": {"a": number, "b": 1, "text": "x" * 100}} for number in range(120_000)}
+    document = {"format": "easel/1", "nodes": nodes}
+    body = {"/api/v1/jobs": {"workflow": document}, "/prompt": {"prompt": nodes}}.get(path, document)
+    data = json.dumps(body).encode()
+    assert len(data) > 15_000_000
+    sent = asyncio.create_task(api.request("PUT" if "workflows" in path else "POST", path, data=data).__aenter__())
+    longest = 0.0
+    while not sent.done():
+        began = time.perf_counter()
+        await api.json("GET", "/livez")
+        longest = max(longest, time.perf_counter() - began)
+        await asyncio.sleep(0.01)
+    (await sent).release()
+    assert longest < 1.0

@@ -97,7 +97,7 @@ def test_several_failures_are_one_error_that_names_the_others():
         "inputs": {"a": "1"},
     }
     failures = [{**failure, "error": {"message": "first", "hint": "do this"}}, {**failure, "node_id": "2", "error": None}]
-    _, data = messages.execution_end("j", "failed", 1.5, failures=failures, executed=["0"], last="2", reason="")
+    _, data = messages.execution_end("j", "failed", 1.5, Result(failures=failures, executed=["0"], last="2"), "")
     assert data["exception_message"] == "first\ndo this\n1 more node failed: 2\n"
     assert data["current_inputs"] == {"a": ["1"]} and data["timestamp"] == 1500
 

@@ -8,8 +8,8 @@ import torch
 
 from engine.diffusion.checkpoints import load_checkpoint
 from engine.diffusion.devices import choose
-from engine.diffusion.memory import Memory, is_out_of_memory
-from engine.errors import OutOfMemory
+from engine.diffusion.memory import Memory
+from engine.errors import OutOfMemory, is_out_of_memory
 from engine.values.model import Change
 from tests.diffusion import small_checkpoint
 

@@ -16,6 +16,7 @@ from engine.diffusion.sampling.prediction import prediction_of
 from engine.diffusion.sampling.sample import sample
 from engine.diffusion.text.encode import encode
 from engine.diffusion.unet import diffusion_model
+from engine.errors import OutOfMemory
 from engine.values.latent import Latent
 from tests.diffusion import small_checkpoint
 
@@ -78,6 +79,20 @@ def test_a_step_that_does_not_fit_is_computed_in_halves(checkpoint, monkeypatch)
     got = drawn(checkpoint, memory)
     assert sizes == [2, 1, 1, 2, 1, 1]
     torch.testing.assert_close(got.samples, wanted.samples, atol=1e-3, rtol=1e-3)
+
+
+def test_a_step_that_never_fits_is_an_error_of_its_own(checkpoint, monkeypatch):
+    memory = Memory(choose("cpu", "reference"))
+    sizes = []
+
+    def forward(self, x, *args, **kwargs):
+        sizes.append(len(x))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(diffusers.UNet2DConditionModel, "forward", forward)
+    with pytest.raises(OutOfMemory, match=r"One step of the U-Net does not fit"):
+        drawn(checkpoint, memory)
+    assert sizes == [2, 1]  # guidance's two halves together, then one by one
 
 
 def test_an_option_changes_what_the_output_is_taken_for(checkpoint):

@@ -8,7 +8,7 @@ import tracemalloc
 
 import pytest
 
-from engine.errors import ModelFormatError, NodeFailed
+from engine.errors import ModelFormatError, NodeFailed, OutOfMemory
 from engine.graph import Graph, Link, Node
 from engine.graph.cache import Cache
 from engine.graph.events import JobFinished, JobStarted, NodeFailedEvent, NodeFinished, NodeProgress, NodesCached, NodeStarted, Preview
@@ -236,3 +236,11 @@ def test_progress_and_details_that_are_no_json_still_travel(lab):
     assert outcome.state == "failed" and outcome.error.details["found"] == "object"
     for event in lab.events:
         dump_json(event.to_json())
+
+
+@pytest.mark.parametrize(
+    ("how", "kind"), [("python", OutOfMemory), ("numpy", OutOfMemory), ("cuda", OutOfMemory), ("cpu", OutOfMemory), ("none", NodeFailed)]
+)
+def test_a_node_that_runs_out_of_memory_has_an_error_of_its_own(lab, how, kind):
+    error = lab.run(graph(a=("Exhausts", {"how": how})), "a").error
+    assert type(error) is kind and error.node_id == "a" and error.details["traceback"]

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from engine.errors import QuotaExceeded
 from engine.graph import Graph, Link, Node
 from engine.graph.cache import Cache
 from engine.graph.events import NodeFailedEvent, NodeFinished, NodeStarted
@@ -158,3 +159,25 @@ def test_values_of_past_rounds_are_freed(lab):
     assert lab.run(wanted, "e", keep_values=False).state == "succeeded"
     alive = [call[1] for call in lab.calls if call[0] == "Hold"]
     assert len(alive) >= 41 and max(alive) <= 4
+
+
+def test_loops_inside_loops_have_a_bound(lab):
+    lab.renew(max_steps=500)
+    wanted = graph(
+        o=("RepeatStart", {"value": 0}),
+        i=("RepeatStart", {"value": "@o:2"}),
+        x=("Add", {"a": "@i:2", "b": "@o:1"}),
+        ie=("RepeatEnd", {"loop": "@i", "value": "@x", "count": 100}),
+        oe=("RepeatEnd", {"loop": "@o", "value": "@ie", "count": 100}),
+        other=("Number", {"value": 7}),
+    )
+    outcome = lab.run(wanted, "oe", "other")
+    assert outcome.state == "failed" and isinstance(outcome.error, QuotaExceeded)
+    assert "500" in outcome.error.message and "max_steps" in outcome.error.hint and outcome.error.details["limit"] == 500
+    assert outcome.values["other"] == ((7,),) and lab.called("Add") < 500
+    assert lab.run(graph(**{f"n{i}": ("Number", {"value": i}) for i in range(600)}), *(f"n{i}" for i in range(600))).state == "failed"
+
+
+def test_a_link_to_a_node_that_is_nowhere_is_an_error_of_the_expanding_node(lab):
+    outcome = lab.run(graph(a=("LinksNowhere",)), "a")
+    assert outcome.error.node_id == "a" and "no node gone" in outcome.error.message

@@ -403,3 +403,22 @@ def study_twice(start: int, steps: int = 10) -> int | Expand:
     first = Node("first", "Study", {"start": start, "steps": steps})
     second = Node("second", "Study", {"start": Link("first", 0), "steps": steps})
     return Expand(Graph({"first": first, "second": second}), (Link("second", 0),))
+
+
+@node("LinksNowhere", category="test")
+def links_nowhere() -> int | Expand:
+    """Expand to a node that reads one that does not exist."""
+    return Expand(Graph({"b": Node("b", "Add", {"a": Link("gone", 0)})}), (Link("b", 0),))
+
+
+@node("Exhausts", category="test")
+def exhausts(how: str) -> int:
+    """Run out of memory as libraries do."""
+    errors = {
+        "python": MemoryError(),
+        "numpy": MemoryError("Unable to allocate 7.45 GiB for an array with shape (1000000000,) and data type float64"),
+        "cuda": RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        "cpu": RuntimeError("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory"),
+        "none": RuntimeError("the memory of this poem"),
+    }
+    raise errors[how]

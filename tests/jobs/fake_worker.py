@@ -62,6 +62,8 @@ def main() -> None:
                 cancelled.clear()
                 orders = json.loads(frame.parts[1])
                 threading.Thread(target=work, args=(frame.header["job"], frame.header["sequence"], orders), daemon=True).start()
+            elif frame.header["type"] == "forget" and os.environ.get("FAKE_WORKER_FORGETS") != "no":
+                send({"type": "forgot", "jobs": frame.header["jobs"]})
             elif frame.header["type"] == "cancel":
                 cancelled.set()
     except EOFError:

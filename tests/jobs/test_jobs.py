@@ -244,3 +244,17 @@ async def test_a_silent_worker_is_replaced(path):
         while supervisor.starts < 2:
             await asyncio.sleep(0.05)
     await jobs.stop()
+
+
+async def test_what_a_deleted_job_leaves_is_forgotten_though_the_server_dies_right_then(path, monkeypatch):
+    monkeypatch.setenv("FAKE_WORKER_FORGETS", "no")  # as if the message were lost with the process
+    async with Bench(path) as bench:
+        await bench.submit("a")
+        await bench.state("a", State.SUCCEEDED)
+        assert await bench.jobs.delete(["a"]) == ["a"]
+        await asyncio.sleep(0.1)
+        assert await bench.jobs.store.forgotten() == ["a"]
+    monkeypatch.delenv("FAKE_WORKER_FORGETS")
+    async with Bench(path) as bench, asyncio.timeout(10):
+        while await bench.jobs.store.forgotten():
+            await asyncio.sleep(0.01)

@@ -7,14 +7,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from engine.errors import ModelFormatError
+from engine.errors import ModelFormatError, OutOfMemory
 from engine.values.latent import Latent
-from nodes.latent import empty_latent, load_latent, save_latent
+from nodes.latent import empty_latent, empty_latent_16, load_latent, save_latent
 
 
 def test_an_empty_latent_is_an_eighth_of_the_picture():
     latent = empty_latent(40, 56, 2).samples
     assert latent.shape == (2, 4, 7, 5) and latent.dtype == torch.float32 and not latent.any()
+
+
+def test_a_latent_that_no_memory_holds_is_refused_before_it_is_made():
+    with pytest.raises(OutOfMemory, match="GiB are free"):
+        empty_latent(16_384, 16_384, 4096)
+    with pytest.raises(OutOfMemory):
+        empty_latent_16(16_384, 16_384, 4096)
 
 
 def test_what_is_saved_is_read_back_and_holds_its_workflow(ctx):

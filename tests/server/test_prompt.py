@@ -162,7 +162,8 @@ async def test_the_queue_is_ordered_listed_and_changed(api):
     await api.json("POST", "/interrupt")
     entry = await api.entry(running)
     assert entry["status"]["status_str"] == "error"
-    assert entry["status"]["messages"][-1][0] == "execution_interrupted"
+    kind, data = entry["status"]["messages"][-1]
+    assert (kind, data["node_id"], data["node_type"]) == ("execution_interrupted", "node", "Wait")
     assert await api.json("GET", f"/history/{ids['a']}") == {}
 
 

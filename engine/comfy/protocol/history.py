@@ -22,10 +22,7 @@ def history_entry(job: Job, body: Body, result: Result) -> dict[str, Any]:
     messages = [execution_start(job.id, job.started or job.created)]
     if job.attempt:
         messages.append(execution_cached(job.id, result.cached, job.started or job.created))
-    failures, end = result.failures, job.finished or job.created
-    messages.append(
-        execution_end(job.id, job.state.value, end, failures=failures, executed=result.executed, last=result.last, reason=job.reason)
-    )
+    messages.append(execution_end(job.id, job.state.value, job.finished or job.created, result, job.reason))
     return {
         "prompt": queue_item(job, body),
         "outputs": result.ui,

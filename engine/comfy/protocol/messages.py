@@ -53,30 +53,36 @@ def execution_cached(job_id: str, nodes: Sequence[str], when: float) -> tuple[st
     return "execution_cached", {"nodes": list(nodes), "prompt_id": job_id, "timestamp": milliseconds(when)}
 
 
-def execution_end(
-    job_id: str, state: str, when: float, *, failures: Sequence[dict[str, Any]], executed: Sequence[str], last: str | None, reason: str
-) -> tuple[str, dict[str, Any]]:
+def execution_end(job_id: str, state: str, when: float, result: Result, reason: str) -> tuple[str, dict[str, Any]]:
     """The one message that says how a run ended: execution_success, execution_interrupted or execution_error."""
     timestamp = milliseconds(when)
     if state == "succeeded":
         return "execution_success", {"prompt_id": job_id, "timestamp": timestamp}
     if state == "cancelled":
-        data = {"prompt_id": job_id, "node_id": last, "node_type": None, "executed": list(executed), "timestamp": timestamp}
+        node = {"node_id": result.last, "node_type": result.last_type}
+        data = {"prompt_id": job_id, **node, "executed": list(result.executed), "timestamp": timestamp}
         return "execution_interrupted", data
-    return "execution_error", {"prompt_id": job_id, **_failure(failures, executed, last, reason), "timestamp": timestamp}
+    return "execution_error", {"prompt_id": job_id, **_failure(result, reason), "timestamp": timestamp}
 
 
 def milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
 
-def _failure(failures: Sequence[dict[str, Any]], executed: Sequence[str], last: str | None, reason: str) -> dict[str, Any]:
-    done = list(executed)
-    if not failures:
-        kind = "EngineError" if last is None else "WorkerCrashed"
-        empty: dict[str, Any] = {"traceback": [], "current_inputs": {}, "current_outputs": done}
-        return {"node_id": last, "node_type": None, "executed": done, "exception_message": reason, "exception_type": kind, **empty}
-    first, *others = failures
+def _failure(result: Result, reason: str) -> dict[str, Any]:
+    done = list(result.executed)
+    if not result.failures:
+        return {
+            "node_id": result.last,
+            "node_type": result.last_type,
+            "executed": done,
+            "exception_message": reason,
+            "exception_type": "EngineError" if result.last is None else "WorkerCrashed",
+            "traceback": [],
+            "current_inputs": {},
+            "current_outputs": done,
+        }
+    first, *others = result.failures
     error = first["error"] or {}
     text = "\n".join(part for part in (error.get("message", ""), error.get("hint", "")) if part)
     if others:
@@ -180,7 +186,7 @@ class RunMessages:
         data = {
             "prompt_id": self.job.id,
             "node_id": event["display_id"] or event["node_id"],
-            "node_type": None,
+            "node_type": event["class_type"],
             "executed": list(self._result.executed),
             "exception_message": f"Execution Blocked: {event['message']}",
             "exception_type": "ExecutionBlocked",
@@ -205,10 +211,7 @@ class RunMessages:
         self._tell_end(event["state"], event, (event["error"] or {}).get("message", ""), found)
 
     def _tell_end(self, state: str, event: dict[str, Any], reason: str, found: list[Message]) -> None:
-        result, when = self._result, event["time"]
-        kind, data = execution_end(
-            self.job.id, state, when, failures=result.failures, executed=result.executed, last=result.last, reason=reason
-        )
+        kind, data = execution_end(self.job.id, state, event["time"], self._result, reason)
         found.append(Message(message(kind, data), public=kind == "execution_interrupted"))
 
     def _end(self, event: dict[str, Any]) -> None:
