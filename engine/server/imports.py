@@ -1,10 +1,11 @@
-"""What a file from elsewhere asks for: the workflow in a JSON, or in a picture's texts, whichever program wrote it."""
+"""What a file from elsewhere asks for: the workflow in a JSON document, in a picture's texts or in AUTOMATIC1111's infotext."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import InvalidWorkflow, Problem
 from engine.graph.catalogue import Catalogue
@@ -13,77 +14,78 @@ from engine.graph.strict_json import read_json
 from engine.graph.validation import validate
 from engine.graph.workflow import Workflow
 from engine.graph.workflow_reader import parse_document
-from engine.server.pictures import open_picture
+from engine.infotext.pictures import PARAMETERS, WORKFLOWS, read_texts
+from engine.infotext.text import parse_infotext
+from engine.infotext.workflow import workflow_of
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"GIF8")
-EXIF_POINTER, USER_COMMENT, MODEL, MAKE = 0x8769, 0x9286, 0x0110, 0x010F
-OUR_TEXTS = ("easel", "prompt", "workflow")
-"""Texts of a picture that may hold a workflow, the best first: Easel's own, ComfyUI's API prompt, ComfyUI's editor."""
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF")
+FOLDERS = ("checkpoints", "loras", "embeddings")
+"""Folders whose files an infotext names."""
+INFOTEXT = "Steps: "
+"""What every infotext has, and no JSON that is a workflow begins with."""
 
 
 @dataclass
 class Imported:
     """`source`: easel/1, api, ui, parameters or nothing; `workflow` is None when it cannot be read, and `problems` say why.
 
-    With a workflow, `problems` are what keeps it from running here, such as nodes or files that are not installed.
-    `parameters`: AUTOMATIC1111's text, when the picture has one.
+    With a workflow, `problems` are what keeps it from running here, such as nodes or files that are not installed, and `notes` what a
+    person should know about it. `parameters`: AUTOMATIC1111's text, when there is one.
     """
 
     source: str = ""
     workflow: dict[str, Any] | None = None
     problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     parameters: str = ""
 
 
-def read(data: bytes, catalogue: Catalogue, limits: Limits, max_pixels: int) -> Imported:
-    """Raises InvalidInput for a damaged picture, QuotaExceeded for what is over a limit."""
-    if not data.startswith(PICTURES):
-        return _document(data, catalogue, limits)
-    texts = _texts(open_picture(io.BytesIO(data), max_pixels))
-    last = Imported()
-    for name in OUR_TEXTS:
-        if name in texts:
-            last = _document(texts[name].encode(), catalogue, limits)
-            if last.workflow is not None:
-                break
-    last.parameters = texts.get("parameters", "")
-    if last.workflow is None and not last.problems:
-        hint = "Take the file as the program wrote it: messengers and web pages remove the metadata."
-        last.problems = [Problem("no_workflow", "The picture holds no workflow.", hint=hint)]
-    return last
+@dataclass(frozen=True)
+class Importer:
+    """`files`: relative names of the files there are, by folder."""
 
+    catalogue: Catalogue
+    files: Mapping[str, Sequence[str]]
+    limits: Limits
+    max_pixels: int
 
-def _document(data: bytes, catalogue: Catalogue, limits: Limits) -> Imported:
-    try:
-        document = read_json(data, limits, nan=True)
-        workflow = parse_document(document, limits, checked=True)
-    except InvalidWorkflow as error:
-        source = "ui" if any(problem.code == "ui_format" for problem in error.problems) else ""
-        return Imported(source, problems=list(error.problems))
-    return Imported(workflow.source, workflow.to_json(), _obstacles(workflow, catalogue, limits))
+    def read(self, data: bytes) -> Imported:
+        """Raises InvalidInput for a damaged picture, QuotaExceeded for what is over a limit."""
+        if data.startswith(PICTURES):
+            return self._picture(read_texts(io.BytesIO(data), self.max_pixels).texts)
+        text = data.decode("utf-8", "replace")
+        if INFOTEXT in text and not text.lstrip("\ufeff \t\r\n").startswith("{"):
+            return self._infotext(text)
+        return self._document(data)
 
+    def _picture(self, texts: Mapping[str, str]) -> Imported:
+        """The first of its texts that can be read; if none can, what is wrong with the best of them."""
+        tried = [self._document(texts[name].encode()) for name in WORKFLOWS if name in texts]
+        found = next((imported for imported in tried if imported.workflow is not None), None)
+        if found is None and PARAMETERS in texts:
+            return self._infotext(texts[PARAMETERS])
+        if found is None and not tried:
+            hint = "Take the file as the program wrote it: messengers and web pages remove the metadata."
+            found = Imported(problems=[Problem("no_workflow", "The picture holds no workflow.", hint=hint)])
+        found = found or tried[0]
+        found.parameters = texts.get(PARAMETERS, "")
+        return found
 
-def _obstacles(workflow: Workflow, catalogue: Catalogue, limits: Limits) -> list[Problem]:
-    try:
-        validated = validate(workflow.flatten(catalogue, limits), catalogue, strict=False, limits=limits)
-    except InvalidWorkflow as error:
-        return list(error.problems)
-    return list(validated.problems)
+    def _infotext(self, text: str) -> Imported:
+        workflow, notes = workflow_of(parse_infotext(text), self.files)
+        return Imported("parameters", workflow.to_json(), self._obstacles(workflow), notes, text)
 
+    def _document(self, data: bytes) -> Imported:
+        try:
+            workflow = parse_document(read_json(data, self.limits, nan=True), self.limits, checked=True)
+        except InvalidWorkflow as error:
+            source = "ui" if any(problem.code == "ui_format" for problem in error.problems) else ""
+            return Imported(source, problems=list(error.problems))
+        return Imported(workflow.source, workflow.to_json(), self._obstacles(workflow))
 
-def _texts(picture: Image) -> dict[str, str]:
-    """The texts of a PNG; of other formats what ComfyUI and AUTOMATIC1111 write into EXIF."""
-    found = {str(name): str(text) for name, text in getattr(picture, "text", {}).items()}
-    exif = picture.getexif()
-    for tag in range(MODEL, MAKE - 64, -1):
-        name, colon, text = str(exif.get(tag, "")).partition(":")
-        if colon and name in OUR_TEXTS:
-            found.setdefault(name, text)
-    comment = exif.get_ifd(EXIF_POINTER).get(USER_COMMENT)
-    if isinstance(comment, bytes) and len(comment) > 8:
-        encoding = "utf-16-be" if comment.startswith(b"UNICODE\0") else "utf-8"
-        found.setdefault("parameters", comment[8:].decode(encoding, "replace"))
-    return found
+    def _obstacles(self, workflow: Workflow) -> list[Problem]:
+        try:
+            graph = workflow.flatten(self.catalogue, self.limits)
+        except InvalidWorkflow as error:
+            return list(error.problems)
+        return list(validate(graph, self.catalogue, strict=False, limits=self.limits).problems)

@@ -312,18 +312,21 @@ async def test_the_workflow_in_a_picture_is_opened(api):
         ({"prompt": prompt, "workflow": '{"nodes": []}'}, "api"),
         ({"easel": easel(chain(2)), "prompt": prompt}, "easel/1"),
         ({"workflow": '{"nodes": []}'}, "ui"),
-        ({"parameters": "a cat\nSteps: 20"}, ""),
+        ({"parameters": "a cat\nSteps: 20, Seed: 18446744073709551615, Size: 512x768"}, "parameters"),
         ({"prompt": "{broken"}, ""),
         ({}, ""),
     ):
         found = await api.json("POST", "/api/v1/import", data=png(texts=texts))
         assert found["source"] == source and found["parameters"] == texts.get("parameters", "")
-        assert (found["workflow"] is not None) == (source in ("api", "easel/1"))
+        assert (found["workflow"] is not None) == (source in ("api", "easel/1", "parameters"))
         assert found["workflow"] is not None or found["problems"]
+    pasted = await api.json("POST", "/api/v1/import", data="a cat\nNegative prompt: a dog\nSteps: 7, Sampler: Euler a, Seed: 5")
+    assert pasted["source"] == "parameters" and pasted["notes"]
+    assert "a dog" in json.dumps(pasted["workflow"])
     await api.json("PUT", "/api/v1/files/input/holds.png", 201, data=png(texts={"prompt": prompt}))
     assert (await api.json("POST", "/api/v1/import?root=input&name=holds.png"))["workflow"] is not None
     await api.json("POST", "/api/v1/import?root=input&name=none.png", 404)
-    await api.json("POST", "/api/v1/import", 422, data=png()[:30])
+    await api.json("POST", "/api/v1/import", 422, data=png()[:20])
 
 
 async def test_the_workflow_in_a_webp_of_comfyui_is_opened(api):

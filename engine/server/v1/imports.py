@@ -9,8 +9,8 @@ from aiohttp import web
 from pydantic import Field
 
 from engine.errors import BadRequest
-from engine.server import imports
 from engine.server.files import find
+from engine.server.imports import FOLDERS, Importer
 from engine.server.responses import json_response
 from engine.server.state import server_of
 from engine.server.v1.routing import Answer, Query, Table, read_query
@@ -38,12 +38,15 @@ class ImportAnswer(Answer):
     )
     workflow: dict[str, Any] | None = Field(description="In the format easel/1; null when it cannot be read, and `problems` say why.")
     problems: list[ImportProblem] = Field(description="With a workflow: what keeps it from running here, such as nodes that are missing.")
-    parameters: str = Field(description="AUTOMATIC1111's text in a picture.")
+    notes: list[str] = Field(description="What a person should know: what was not taken over from AUTOMATIC1111's text, for example.")
+    parameters: str = Field(description="AUTOMATIC1111's text, where there is one.")
 
 
 @table.add("POST", "/import", query=ImportQuery, answer=ImportAnswer, raw_body=True)
 async def read(request: web.Request) -> web.Response:
-    """The workflow that a JSON document or a picture holds: the body, or a file of this server. Nothing of it is run or kept."""
+    """The workflow that a JSON document, a picture or AUTOMATIC1111's text holds: the body, or a file of this server. Nothing of it is
+    run or kept.
+    """
     server, query = server_of(request), read_query(request, ImportQuery)
     if query.root is not None:
         path = find(server.folders, query.root, query.name)
@@ -53,6 +56,6 @@ async def read(request: web.Request) -> web.Response:
     else:
         data = await request.read()
     catalogue = await server.catalogue.current()
-    found = await asyncio.to_thread(imports.read, data, catalogue, server.limits, server.settings.max_pixels)
-    problems = [problem.to_json() for problem in found.problems]
-    return json_response({"source": found.source, "workflow": found.workflow, "problems": problems, "parameters": found.parameters})
+    importer = Importer(catalogue, server.folders.listing(FOLDERS), server.limits, server.settings.max_pixels)
+    found = await asyncio.to_thread(importer.read, data)
+    return json_response({**vars(found), "problems": [problem.to_json() for problem in found.problems]})
