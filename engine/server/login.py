@@ -8,7 +8,7 @@ import hmac
 from aiohttp import web
 
 PATH = "/login"
-PUBLIC = frozenset({"/page.css", "/favicon.svg"})
+PUBLIC = frozenset({"/style/theme.css", "/favicon.svg"})
 """What the page itself needs."""
 
 FAILURE_SECONDS = 1.0
@@ -16,7 +16,7 @@ COOKIE_SECONDS = 30 * 24 * 3600
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Easel</title>
-<link rel="stylesheet" href="page.css"><link rel="icon" href="favicon.svg"></head>
+<link rel="stylesheet" href="style/theme.css"><link rel="icon" href="favicon.svg"></head>
 <body class="login"><main><h1>Easel</h1>%s<form method="post" action="login">
 <label>Token <input type="password" name="token" required autofocus autocomplete="current-password"></label>
 <button>Open</button></form></main></body></html>

@@ -1,8 +1,9 @@
-"""A real browser on a real server with the embedded model."""
+"""A real server with the embedded model, and a page of the editor that must not complain."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -10,49 +11,168 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-ARGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+"""None: the browser that Playwright brought."""
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 300_000
+"""Milliseconds: these tests share two busy cores with others."""
+
+expect.set_options(timeout=60_000)
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The server's data folder."""
-    return tmp_path_factory.mktemp("data")
+class Server:
+    """`server.py` as a process, which a test may stop and start again."""
 
+    def __init__(self, data: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.data = data
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start()
 
-@pytest.fixture(scope="module")
-def address(data: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "server.py", "--data", str(data), "--port", str(port)]
-    with subprocess.Popen(command, cwd=Path(__file__).parents[2], env={**os.environ}, stdout=subprocess.DEVNULL) as server:
-        url = f"http://127.0.0.1:{port}"
-        deadline = time.monotonic() + 90
+    def start(self) -> None:
+        command = [sys.executable, "server.py", "--data", str(self.data), "--port", str(self.port)]
+        self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
         while True:
             try:
-                urllib.request.urlopen(f"{url}/livez", timeout=2).close()
-                break
+                urllib.request.urlopen(f"{self.url}/livez", timeout=2).close()
+                return
             except OSError:
-                assert server.poll() is None and time.monotonic() < deadline, "the server does not start"
+                assert self.process.poll() is None and time.monotonic() < deadline, "the server does not start"
                 time.sleep(0.2)
-        yield url
-        server.terminate()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+
+class Canvas:
+    """The editor's page as a person uses it: where things are drawn is asked of the page, all else is done with mouse and keys."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.nodes = page.locator("#outline li")
+
+    def ask(self, script: str) -> Any:
+        return self.page.evaluate(f"() => {{ const e = easel.editor, s = e.scene; return {script}; }}")
+
+    def at(self, script: str) -> tuple[float, float]:
+        """A point of the world, as a script gives it, on the page."""
+        corner = "const p = e.view.toScreen(x, y), b = e.canvas.getBoundingClientRect()"
+        x, y = self.ask(f"(([x, y]) => {{ {corner}; return [p[0] + b.left, p[1] + b.top]; }})({script})")
+        return x, y
+
+    def title(self, node: str) -> tuple[float, float]:
+        return self.at(f"(n => [n.x + n.w / 2, n.y + 14])(s.nodes.get('{node}'))")
+
+    def output(self, node: str, slot: int = 0) -> tuple[float, float]:
+        return self.at(f"(n => [n.x + n.w, n.y + n.outputs[{slot}].y])(s.nodes.get('{node}'))")
+
+    def input(self, node: str, name: str) -> tuple[float, float]:
+        return self.at(f"(n => [n.x, n.y + n.inputs.find(i => i.name === '{name}').y])(s.nodes.get('{node}'))")
+
+    def widget(self, node: str, name: str) -> tuple[float, float]:
+        middle = "w => [n.x + n.w / 2, n.y + w.y + Math.min(w.h, 20) / 2]"
+        return self.at(f"(n => ({middle})(n.widgets.find(i => i.name === '{name}')))(s.nodes.get('{node}'))")
+
+    def value(self, node: str, name: str) -> Any:
+        return self.ask(f"(v => v?.text ?? v)(e.doc.get('nodes').get('{node}').get('inputs').get('{name}'))")
+
+    def text(self) -> str:
+        return self.page.evaluate("async () => (await import('/editor/workflow_file.js')).save(easel.editor.doc, easel.editor.style)")
+
+    def click(self, point: tuple[float, float], **how: Any) -> None:
+        self.page.mouse.click(*point, **how)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.down(key)
+        self.page.mouse.move(*start)
+        self.page.mouse.down()
+        self.page.mouse.move((start[0] + end[0]) / 2, (start[1] + end[1]) / 2, steps=3)
+        self.page.mouse.move(*end, steps=3)
+        self.page.mouse.up()
+        for key in keys:
+            self.page.keyboard.up(key)
+
+    def add(self, point: tuple[float, float], words: str) -> str:
+        """Add a node where the ground is empty; gives its id."""
+        count = self.nodes.count()
+        self.page.mouse.dblclick(*point)
+        self.page.keyboard.type(words)
+        self.page.keyboard.press("Enter")
+        expect(self.nodes).to_have_count(count + 1)
+        return self.ask("[...e.selection][0]")
+
+    def fill(self, node: str, name: str, text: str) -> None:
+        """Write into the field of a widget."""
+        self.click(self.widget(node, name))
+        field = self.page.locator(".overlay input, .overlay textarea")
+        field.fill(text)
+        field.press("Tab")
+        self.page.keyboard.press("Escape")
+
+    def set(self, node: str, name: str, value: int) -> None:
+        """Change a value without the pointer, where that is not what is tested."""
+        self.page.evaluate("([node, name, value]) => easel.setInput(node, name, value)", [node, name, value])
+
+    def finished(self, state: str = "succeeded") -> None:
+        expect(self.page.locator("#status")).to_have_attribute("data-state", state, timeout=PATIENCE)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("data"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture
-def page(address: str) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 800})
-        faults: list[str] = []
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.goto(f"{address}/editor.html")
-        expect(page.locator("#outline li")).to_have_count(7, timeout=180_000)
-        yield page
-        assert not faults
-        browser.close()
+def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
+    """The first visit: `text_to_image` is open."""
+    allowed = ["clipboard-read", "clipboard-write"]
+    context = browser.new_context(viewport={"width": 1400, "height": 860}, permissions=allowed, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    faults: list[str] = []
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" and "net::ERR" not in message.text else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(server.url)
+    expect(page.locator("#outline li")).to_have_count(7, timeout=PATIENCE)
+    expect(page.locator("body[data-ready]")).to_be_attached(timeout=PATIENCE)
+    page.focus("#canvas")
+    yield Canvas(page)
+    assert not faults
+    context.close()
+
+
+@pytest.fixture
+def page(canvas: Canvas) -> Page:
+    return canvas.page
+
+
+@pytest.fixture
+def address(server: Server) -> str:
+    return server.url
+
+
+@pytest.fixture
+def data(server: Server) -> Path:
+    """The server's data folder."""
+    return server.data

@@ -1,28 +1,195 @@
-"""The editor in a real browser, on a real server with the embedded model."""
+"""Building and changing graphs with mouse and keys, on a real server."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
+
+from engine.settings import ROOT
+
+from .conftest import Canvas
 
 pytestmark = pytest.mark.browser
 
+EXAMPLE = (ROOT / "workflows" / "text_to_image.json").read_text("utf-8")
 
-def test_edit_and_run(page: Page) -> None:
-    nodes = page.locator("#outline li")
-    page.focus("#canvas")
+
+def test_a_graph_is_built_from_nothing_with_mouse_and_keys_and_run(canvas: Canvas) -> None:
+    page = canvas.page
     page.keyboard.press("Control+a")
     page.keyboard.press("Delete")
-    expect(nodes).to_have_count(0)
-    page.keyboard.press("Control+z")
-    expect(nodes).to_have_count(7)
-    page.click("#add")
-    page.keyboard.type("vae dec")
+    expect(canvas.nodes).to_have_count(0)
+    loader = canvas.add((180, 160), "load checkpoint")
+    positive = canvas.add((480, 120), "clip text encode")
+    negative = canvas.add((480, 400), "clip text encode")
+    latent = canvas.add((180, 420), "empty latent")
+    sampler = canvas.add((860, 130), "ksampler")
+    canvas.drag(canvas.output(sampler), (1130, 150))  # dropped on the ground: the nodes that fit are offered
+    page.keyboard.type("vae decode")
     page.keyboard.press("Enter")
-    expect(nodes).to_have_count(8)
-    page.focus("#canvas")
-    page.keyboard.press("Delete")
-    expect(nodes).to_have_count(7)
+    expect(canvas.nodes).to_have_count(6)
+    decode = canvas.ask("[...e.selection][0]")
+    save = canvas.add((1130, 500), "save image")
+    for start, end in [
+        (canvas.output(loader, 0), canvas.input(sampler, "model")),
+        (canvas.output(loader, 1), canvas.input(positive, "clip")),
+        (canvas.input(negative, "clip"), canvas.output(loader, 1)),  # backwards
+        (canvas.output(positive), canvas.input(sampler, "positive")),
+        (canvas.output(negative), canvas.input(sampler, "negative")),
+        (canvas.output(latent), canvas.input(sampler, "latent_image")),
+        (canvas.output(loader, 2), canvas.title(decode)),  # onto the node: the first input that fits
+        (canvas.output(decode), canvas.input(save, "images")),
+    ]:
+        canvas.drag(start, end)
+    canvas.fill(positive, "text", "a red circle on a white background")
+    for node, name, typed, value in [
+        (sampler, "steps", "1+1", 2),
+        (sampler, "seed", "2^64-1", "18446744073709551615"),
+        (latent, "width", "64*2", 128),
+        (latent, "height", "128", 128),
+    ]:
+        canvas.fill(node, name, typed)
+        assert canvas.value(node, name) == value
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_text("succeeded", timeout=240_000)
+    expect(page.locator(f"#outline li[data-id={sampler}]")).to_have_attribute("data-state", "running", timeout=300_000)
+    canvas.finished()
     expect(page.locator("#problems li")).to_have_count(0)
+    expect(page.locator(f"#outline li[data-id={save}]")).to_contain_text("1 picture")
+    assert canvas.ask(f"e.run.pictures.get('{save}')[0].naturalWidth") == 128
+    assert canvas.ask(f"e.run.pictures.has('{sampler}')"), "previews of the sampler were shown"
+
+
+def test_fifty_changes_undone_restore_the_file_byte_for_byte(canvas: Canvas) -> None:
+    page = canvas.page
+    for turn in range(10):
+        canvas.drag(canvas.title("sampler"), (900 + 10 * turn, 500), "Shift")
+        canvas.fill("sampler", "steps", str(5 + turn))
+        canvas.click(canvas.title("decode"))
+        page.keyboard.press("Control+m")
+        page.keyboard.press("Control+d")
+        page.keyboard.press("Delete")
+    assert canvas.ask("e.history.past.length") == 50
+    changed = canvas.text()
+    assert changed != EXAMPLE
+    for _ in range(50):
+        page.keyboard.press("Control+z")
+    assert canvas.text() == EXAMPLE
+    for _ in range(50):
+        page.keyboard.press("Control+y")
+    assert canvas.text() == changed
+
+
+def test_links_are_refused_with_the_reason_cut_moved_and_rerouted(canvas: Canvas) -> None:
+    page = canvas.page
+    before = canvas.text()
+    canvas.drag(canvas.output("latent"), canvas.input("positive", "clip"))
+    expect(page.locator("#news")).to_contain_text("LATENT does not fit clip (CLIP)")
+    canvas.drag(canvas.output("sampler"), canvas.input("sampler", "latent_image"))
+    assert canvas.text() == before
+    canvas.drag(canvas.input("sampler", "negative"), (700, 760))  # the end of a link, dropped: unplugged
+    assert canvas.value("sampler", "negative") is None
+    canvas.drag(canvas.output("positive"), canvas.output("negative"), "Shift")  # all links of one output to another
+    assert canvas.value("sampler", "positive") == ["negative", 0]
+    above, below = (canvas.at(f"(n => [n.x + n.w + 40, n.y + {y}])(s.nodes.get('decode'))") for y in (-60, 200))
+    canvas.drag(above, below, "Alt")  # a line that cuts
+    assert canvas.value("save", "images") is None
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    assert canvas.text() == before
+    middle = canvas.at("(l => [(l.from.x + l.from.w + l.to.x) / 2, l.to.y + l.socket.y])(s.links.find(l => l.to.id === 'save'))")
+    canvas.drag(middle, (middle[0], middle[1] + 90), "Alt")
+    assert len(json.loads(canvas.text())["layout"]["links"]["save"]["images"]) == 1
+    page.keyboard.down("Alt")
+    canvas.click((middle[0], middle[1] + 90))
+    page.keyboard.up("Alt")
+    assert "links" not in json.loads(canvas.text()).get("layout", {})
+
+
+def test_nodes_are_chosen_grouped_aligned_cloned_copied_and_healed(canvas: Canvas) -> None:
+    page = canvas.page
+    canvas.drag((80, 100), (660, 800), "Control")
+    expect(page.locator("#chosen")).to_have_text("4 nodes chosen")
+    page.keyboard.press("Control+g")
+    page.keyboard.press("Escape")
+    x = canvas.ask("s.nodes.get('latent').x")
+    canvas.drag(canvas.at("[s.groups[0].x + 100, s.groups[0].y + 12]"), canvas.at("[s.groups[0].x + 150, s.groups[0].y + 12]"))
+    assert canvas.ask("s.nodes.get('latent').x") == pytest.approx(x + 50, abs=2)
+    canvas.drag(canvas.title("save"), canvas.at("(n => [n.x + n.w / 2, n.y + 300])(s.nodes.get('save'))"), "Alt")
+    expect(canvas.nodes).to_have_count(8)
+    page.keyboard.press("Control+c")
+    page.keyboard.press("Control+v")
+    expect(canvas.nodes).to_have_count(9)
+    clip = page.evaluate("navigator.clipboard.readText()")
+    assert json.loads(clip)["format"] == "easel/1"
+    page.keyboard.press("Delete")
+    canvas.click(canvas.title("decode"))
+    page.keyboard.press("Shift+Delete")
+    assert canvas.value("save", "images") is None, "a picture does not come from a latent"
+    page.keyboard.press("Control+z")
+    canvas.click(canvas.title("sampler"))
+    page.keyboard.press("Shift+Delete")
+    assert canvas.value("decode", "samples") == ["latent", 0]
+
+
+def test_widgets_are_dragged_filtered_weighted_and_can_be_linked(canvas: Canvas) -> None:
+    page = canvas.page
+    x, y = canvas.widget("sampler", "steps")
+    canvas.drag((x, y), (x + 60, y))
+    assert canvas.value("sampler", "steps") == 30
+    canvas.click(canvas.widget("sampler", "sampler_name"))
+    page.keyboard.type("heun")
+    expect(page.get_by_role("option").first).to_have_text("heun")
+    page.keyboard.press("Enter")
+    assert canvas.value("sampler", "sampler_name") == "heun"
+    canvas.click(canvas.widget("positive", "text"))
+    expect(page.locator(".overlay output")).to_contain_text("7")
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    for _ in range(2):
+        page.keyboard.press("Control+ArrowUp")
+    page.keyboard.press("Tab")
+    assert canvas.value("positive", "text") == "a (red:1.1) circle on a white background"
+    node = canvas.add((300, 760), "primitiveint")
+    canvas.drag(canvas.output(node), canvas.widget("sampler", "steps"))
+    assert canvas.value("sampler", "steps") == [node, 0]
+
+
+def test_seeds_change_as_their_policy_says_and_visibly(canvas: Canvas) -> None:
+    page = canvas.page
+    x, y = canvas.widget("sampler", "seed")
+    right = canvas.at("(n => [n.x + n.w - 20, 0])(s.nodes.get('sampler'))")[0]
+    page.mouse.click(right, y)
+    page.get_by_role("menuitemradio", name="Count up at each run").click()
+    canvas.fill("sampler", "seed", "18446744073709551614")
+    canvas.set("sampler", "steps", 1)
+    canvas.set("latent", "width", 64)
+    canvas.set("latent", "height", 64)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#outline li[data-id=sampler]")).to_contain_text("18446744073709551615")
+    canvas.finished()
+    page.keyboard.press("Control+z")
+    assert canvas.value("sampler", "seed") == "18446744073709551614"
+
+
+def test_the_page_is_used_by_touch(browser, server) -> None:
+    context = browser.new_context(viewport={"width": 420, "height": 800}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto(server.url)
+    canvas = Canvas(page)
+    expect(canvas.nodes).to_have_count(7)
+    expect(page.locator("body[data-ready]")).to_be_attached()
+    canvas.drag(canvas.input("sampler", "negative"), canvas.at("(n => [n.x + n.w / 2, n.y + n.h + 60])(s.nodes.get('sampler'))"))
+    page.touchscreen.tap(*canvas.output("positive"))
+    page.touchscreen.tap(*canvas.input("sampler", "negative"))
+    assert canvas.value("sampler", "negative") == ["positive", 0]
+    session = context.new_cdp_session(page)
+    before = canvas.ask("e.view.scale")
+    for kind, gap in [("touchStart", 40), ("touchMove", 80), ("touchMove", 120), ("touchEnd", 0)]:
+        points = [{"x": 210 - gap, "y": 400, "id": 0}, {"x": 210 + gap, "y": 400, "id": 1}] if gap else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert canvas.ask("e.view.scale") > 2 * before
+    context.close()

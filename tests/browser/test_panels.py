@@ -18,7 +18,7 @@ NODES = "#outline li"
 def run(page: Page) -> None:
     page.focus("#canvas")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_text("succeeded", timeout=240_000)
+    expect(page.locator("#status")).to_have_attribute("data-state", "succeeded", timeout=300_000)
 
 
 def panel(page: Page, name: str) -> None:

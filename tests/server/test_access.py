@@ -130,7 +130,7 @@ async def test_without_the_token_nothing_is_to_be_had(data):
     async with serving(data, token=TOKEN) as api:
         for route in api.server.app.router.routes():
             path = route.resource.canonical.replace("{", "").replace("}", "")
-            if path in ("/page.css", "/favicon.svg"):
+            if path in ("/style/theme.css", "/favicon.svg"):
                 continue
             async with api.request(route.method, path, allow_redirects=False) as response:
                 assert response.status == 401, (route.method, path)

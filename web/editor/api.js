@@ -94,8 +94,10 @@ export async function submit(doc, { front = false, targets, extra } = {}) {
 export const workflows = async () => (await get("workflows")).workflows;
 /** @param {string} name @returns {Promise<string>} the file as it is */
 export const workflow = (name) => ask(`workflows/${named(name)}`);
-/** @param {string} name @param {string} text */
-export const saveWorkflow = async (name, text) => JSON.parse(await ask(`workflows/${named(name)}`, { method: "PUT", body: text }));
+/** @param {string} name @param {string} text @param {number | null} revision of the file that was opened, 409 if there is another one now; null
+ * to replace whatever is there */
+export const saveWorkflow = async (name, text, revision = null) =>
+  JSON.parse(await ask(`workflows/${named(name)}${revision === null ? "" : `?revision=${revision}`}`, { method: "PUT", body: text }));
 /** @param {string} name */
 export const deleteWorkflow = (name) => remove(`workflows/${named(name)}`);
 

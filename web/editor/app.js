@@ -1,17 +1,20 @@
 // The page as commands and panels see it: the open document, what can be done with it, the server, and what happens.
 
 import * as api from "./api.js";
-import { setInput } from "./document.js";
-import { Events } from "./events.js";
+import { entryOf, setInput } from "./document.js";
+import { opened, revisionOf } from "./files.js";
 import { exact, NotJson } from "./json.js";
+import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
 import { add } from "./search.js";
 import { NotAWorkflow } from "./workflow_file.js";
 
 /** @typedef {{name: string, title: string, writable: boolean}} FileOf where the open document came from; name is empty for one that was never saved */
 
+const KEYS = "easel.keys";
+
 export class App {
-  /** @param {{editor: import("./editor.js").Editor, notices: import("./notices.js").Notices, events: Events}} parts */
+  /** @param {{editor: import("./editor.js").Editor, notices: import("./notices.js").Notices, events: import("./events.js").Events}} parts */
   constructor({ editor, notices, events }) {
     /** The open document (`editor.doc`, immutable), what is chosen (`editor.selection`, ids), the view, and `editor.edit(doc, label)`. */
     this.editor = editor;
@@ -22,12 +25,37 @@ export class App {
     this.api = api;
     /** @type {FileOf} */
     this.file = { name: "", title: "Untitled", writable: false };
+    /** The document as it was opened or saved last, and its revision. @type {Map<string, any>} */
+    this.saved = editor.doc;
+    this.opened = 0;
+    /** How often Run queues. */
+    this.count = 1;
     /** Everything a person can do, by id: `app.does("run")`. @type {Map<string, import("./commands.js").Command>} */
     this.commands = new Map();
     /** Side panels: open(id), toggle(id), close(side). @type {import("./dock.js").Dock} */
     this.dock = /** @type {any} */ (null);
     /** Jobs of this page: run, cancel, and the one that is followed. @type {import("./jobs.js").Jobs} */
     this.jobs = /** @type {any} */ (null);
+    /** Unsaved work. @type {import("./drafts.js").Drafts | null} */
+    this.drafts = null;
+    /** @type {import("./themes.js").Themes} */
+    this.themes = /** @type {any} */ (null);
+    this.keyText = keyText;
+    /** Keys of the person's own, by command. @type {Record<string, string[]>} */
+    this.own = ownKeys();
+    /** The document's nodes when their problems were told. @type {Map<string, any>} */
+    this.blamed = new Map();
+    events.on("document", () => this.forgive());
+  }
+
+  /** Whether there is work that is not saved. */
+  get dirty() {
+    return this.editor.doc !== this.saved;
+  }
+
+  /** The keys of a command: those of the table, or the person's own (settings). @param {import("./commands.js").Command} command @returns {string[]} */
+  keysOf(command) {
+    return this.own[command.id] ?? command.keys;
   }
 
   /** Do a command of the table in commands.js. @param {string} id */
@@ -49,6 +77,7 @@ export class App {
   failed(error) {
     if (error instanceof api.Refused) this.showProblems(error.problems);
     else if (error instanceof api.Unreachable || error instanceof NotJson || error instanceof NotAWorkflow) this.say(error.message, "error");
+    else if (error instanceof DOMException) this.say(`The browser refused: ${error.message}`, "error");
     else throw error;
   }
 
@@ -60,31 +89,51 @@ export class App {
   /** Problems of the document: on their nodes, and as a list that leads to them. @param {import("./api.js").Problem[]} problems */
   showProblems(problems) {
     this.editor.problems = byNode(problems);
+    this.blamed = new Map([...this.editor.problems.keys()].map((id) => [id, entryOf(this.editor.doc, id)]));
     this.notices.problems(problems, this.editor);
     this.editor.renderer.draw();
   }
 
-  /** Open a document from outside. It is only read: nothing of it runs. Throws NotJson or NotAWorkflow. @param {string} text @param {FileOf} file */
-  openText(text, file) {
-    const notes = this.editor.open(text);
+  /** A node that was changed since is no longer blamed. */
+  forgive() {
+    for (const [id, entry] of this.blamed) {
+      if (entryOf(this.editor.doc, id) === entry) continue;
+      this.blamed.delete(id);
+      this.editor.problems.delete(id);
+      this.notices.forget(id);
+    }
+  }
+
+  /** Open a text from outside. It is only read: nothing of it runs. Throws NotJson, NotAWorkflow or Refused. @param {string} text @param {FileOf} file */
+  async openText(text, file) {
+    this.openDocument(await opened(this, text), file);
+  }
+
+  /** @param {import("./workflow_file.js").Opened} found @param {FileOf} file */
+  openDocument(found, file) {
+    this.drafts?.keep();
+    this.drafts?.begin();
+    this.editor.load(found);
     this.file = file;
+    this.saved = this.editor.doc;
+    this.opened = revisionOf(found.doc);
     this.notices.clear();
-    for (const note of notes) this.say(note);
+    for (const note of found.notes) this.say(note);
     this.events.emit("opened", null);
-    this.events.emit("document", null);
     this.events.emit("selection", null);
+    this.events.emit("run", null);
   }
 
   /** Open a workflow of the server. @param {string} name such as text_to_image.json */
   async openWorkflow(name) {
     const [text, listed] = await Promise.all([api.workflow(name), api.workflows()]);
     const entry = listed.find((item) => item.name === name);
-    this.openText(text, { name, title: entry?.title ?? name, writable: entry?.writable ?? false });
+    await this.openText(text, { name, title: entry?.title ?? name, writable: entry?.writable ?? false });
   }
 
   /** Open the graph that a job ran. @param {string} id */
   async openJob(id) {
-    this.openText(await api.jobWorkflow(id), { name: "", title: "From a finished job", writable: false });
+    await this.openText(await api.jobWorkflow(id), { name: "", title: "From a finished job", writable: false });
   }
 
   /** Add a node in the middle of the view (or at a point of the world) as one step of undo, and choose it. @param {string} classType
@@ -103,5 +152,17 @@ export class App {
   async refresh() {
     this.editor.setCatalogue(await api.catalogue());
     this.events.emit("catalogue", null);
+  }
+}
+
+/** @returns {Record<string, string[]>} */
+function ownKeys() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(KEYS) ?? "{}");
+    const fine = Object.entries(kept ?? {}).filter(([, keys]) => Array.isArray(keys) && keys.every((key) => typeof key === "string"));
+    return /** @type {Record<string, string[]>} */ (Object.fromEntries(fine));
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
   }
 }

@@ -27,6 +27,8 @@ export class Catalogue {
     this.nodes = new Map(Object.entries(data.nodes));
     this.files = data.files;
     this.failures = data.failures;
+    /** Nothing is known yet: the server has not answered. */
+    this.loading = this.nodes.size === 0;
     /** @type {Map<string, {info: NodeInfo, alias: any}>} */
     this.aliases = new Map();
     for (const info of this.nodes.values()) for (const alias of info.aliases) this.aliases.set(alias.id, { info, alias });
@@ -62,7 +64,7 @@ export class Catalogue {
     const subgraph = classType.startsWith("subgraph:") ? doc.get("subgraphs")?.get?.(classType.slice(9)) : null;
     if (subgraph instanceof Map) return subgraphFace(classType, subgraph);
     const face = this.declared(classType);
-    if (!face) return unknownFace(classType, inputs, outputsUsed);
+    if (!face) return { ...unknownFace(classType, inputs, outputsUsed), known: this.loading };
     if (!face.inputs.some((item) => item.variadic) && [...inputs.keys()].every((name) => face.inputs.some((item) => item.name === name))) return face;
     return { ...face, inputs: spread(face, inputs) };
   }

@@ -1,32 +1,69 @@
 // Copy and paste: the clipboard holds a workflow as JSON, so it works across tabs, chats and files.
 
 import { extract, merge } from "./document.js";
-import { read, write } from "./json.js";
+import { placeImage } from "./images.js";
+import { write } from "./json.js";
 import { isTyping } from "./keys.js";
+import { open } from "./workflow_file.js";
 
-/** @param {import("./app.js").App} app */
+/** @typedef {import("./app.js").App} App */
+
+/** Where the pointer was last, in the world: pasted nodes come there. @type {[number, number] | null} */
+let pointer = null;
+
+/** @param {App} app */
+const copied = ({ editor }) => write(extract(editor.placed(), editor.selection));
+
+/** @param {App} app */
+export const copyNodes = (app) => navigator.clipboard.writeText(copied(app));
+
+/** @param {App} app @param {boolean} linked links to nodes that are here stay */
+export async function pasteNodes(app, linked) {
+  paste(app, await navigator.clipboard.readText(), linked);
+}
+
+/** @param {App} app @param {string} text @param {boolean} linked */
+export function paste(app, text, linked) {
+  const { editor } = app;
+  const other = open(text).doc;
+  const fresh = merge(editor.doc, other, [0, 0], linked);
+  editor.edit(fresh.doc, "Paste", "paste");
+  const views = fresh.ids.flatMap((id) => editor.scene.nodes.get(id) ?? []);
+  const box = editor.scene.bounds(views);
+  const { view } = editor;
+  const at = pointer ?? view.toWorld(view.width / 2, view.height / 2);
+  if (box) editor.place(new Map(views.map((node) => [node.id, [node.x - box.x + at[0], node.y - box.y + at[1]]])), "paste");
+  editor.history.settle();
+  pointer = [at[0] + 30, at[1] + 30];
+  editor.raise(fresh.ids);
+  editor.select(fresh.ids);
+}
+
+/** @param {App} app */
 export function bindClipboard(app) {
   const { editor } = app;
-  let inward = false;
-  window.addEventListener("keydown", (event) => (inward = event.shiftKey));
+  let linked = false;
+  editor.canvas.addEventListener("pointermove", (event) => {
+    const corner = editor.canvas.getBoundingClientRect();
+    pointer = editor.view.toWorld(event.clientX - corner.left, event.clientY - corner.top);
+  });
+  window.addEventListener("keydown", (event) => (linked = event.shiftKey), { capture: true });
   const copy = (/** @type {ClipboardEvent} */ event) => {
-    if (isTyping() || !editor.selection.size) return false;
-    event.clipboardData?.setData("text/plain", write(extract(editor.placed(), editor.selection)));
+    if (isTyping() || !editor.selection.size || window.getSelection()?.toString()) return false;
+    event.clipboardData?.setData("text/plain", copied(app));
     event.preventDefault();
     return true;
   };
   document.addEventListener("copy", copy);
   document.addEventListener("cut", (event) => copy(event) && app.does("delete"));
   document.addEventListener("paste", (event) => {
+    if (isTyping()) return;
+    const picture = [...(event.clipboardData?.files ?? [])].find((file) => file.type.startsWith("image/"));
     const text = event.clipboardData?.getData("text/plain") ?? "";
-    if (isTyping() || !text.trimStart().startsWith("{")) return;
+    if (picture) app.guard(() => placeImage(app, picture));
+    else if (text.trimStart().startsWith("{")) app.guard(() => paste(app, text, linked));
+    else return;
     event.preventDefault();
-    app.guard(() => {
-      const other = read(text);
-      if (!(other instanceof Map) || !(other.get("nodes") instanceof Map)) return;
-      const { doc, ids } = merge(editor.doc, other, [40, 40], inward);
-      editor.edit(doc, "Paste");
-      editor.select(ids);
-    });
   });
 }
+

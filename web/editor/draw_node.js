@@ -1,5 +1,6 @@
 // One node on the canvas: title, sockets, widgets, state of its run, pictures.
 
+import { drawPictures, drawProblems, drawProgress } from "./draw_state.js";
 import { seedPolicy } from "./document.js";
 import { isNumber, numberText } from "./json.js";
 import { TITLE } from "./scene.js";
@@ -28,9 +29,11 @@ export function drawNode(c, node, stage, colours) {
     sockets(c, node, stage, colours);
   }
   c.globalAlpha = 1;
-  if (node.picture) pictures(c, node, stage, colours);
-  if (state) progress(c, node, state, colours, plain);
-  if (!plain && problems?.length) problem(c, node, problems, colours, scale);
+  if (node.picture) drawPictures(c, node, stage);
+  const text = node.picture && stage.run?.texts.get(node.id);
+  if (node.picture && text) paragraph(c, text, node.x + 14, node.y + node.picture.y + 4, node.w - 28, node.picture.h - 4, colours, "");
+  if (state) drawProgress(c, node, state, colours, plain);
+  if (!plain && problems?.length) drawProblems(c, node, problems, colours, scale);
 }
 
 /** @param {Canvas} c @param {NodeView} node @param {Colours} colours @param {boolean} plain */
@@ -94,7 +97,7 @@ function title(c, node, colours, plain) {
 const cuts = new Map();
 
 /** A text that fits, with an ellipsis if need be. @param {Canvas} c @param {string} text @param {number} width */
-function fitted(c, text, width) {
+export function fitted(c, text, width) {
   const short = text.length > 300 ? text.slice(0, 300) : text;
   const key = `${c.font}|${Math.round(width)}|${short}`;
   const kept = cuts.get(key);
@@ -133,7 +136,7 @@ function mark(c, type, x, y, filled, size = 5) {
 function sockets(c, node, stage, colours) {
   c.font = `13px ${FONT}`;
   c.textBaseline = "middle";
-  const open = stage.drag?.open;
+  const { open } = stage;
   const quiet = c.globalAlpha;
   node.outputs.forEach((output, slot) => {
     c.globalAlpha = open && !open.output(node, slot) ? 0.25 : quiet;
@@ -146,7 +149,7 @@ function sockets(c, node, stage, colours) {
   for (const socket of node.inputs) {
     const refused = open && !open.input(node, socket);
     c.globalAlpha = refused ? 0.25 : quiet;
-    if (socket.widget && !socket.link && !(open && !refused) && stage.hover?.id !== node.id) continue;
+    if (socket.widget && !socket.link && !(open && !refused) && stage.under !== node) continue;
     mark(c, socket.type, node.x, node.y + socket.y, socket.link !== null || !socket.widget, socket.widget ? 4 : 5);
     if (node.collapsed || socket.widget) continue;
     c.fillStyle = socket.link || socket.info.required ? colours.text : colours.dim;
@@ -154,6 +157,14 @@ function sockets(c, node, stage, colours) {
     c.fillText(socket.label, node.x + 13, node.y + socket.y);
   }
   c.globalAlpha = quiet;
+  const over = stage.drag?.over;
+  if (over?.view !== node || stage.drag?.refused) return;
+  const [x, y] = "output" in over ? [node.w, node.outputs[over.output].y] : [0, over.socket.y];
+  c.strokeStyle = colours.select;
+  c.lineWidth = 2;
+  c.beginPath();
+  c.arc(node.x + x, node.y + y, 10, 0, 7);
+  c.stroke();
 }
 
 /** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {any[] | undefined} problems @param {Colours} colours */
@@ -177,7 +188,8 @@ function widgets(c, node, stage, problems, colours) {
       continue;
     }
     const middle = y + h / 2 + 0.5;
-    const arrows = !widget.linked && isNumber(widget.value);
+    const seed = !widget.linked && widget.info.seed;
+    const arrows = !widget.linked && !seed && isNumber(widget.value);
     c.textAlign = "left";
     c.fillStyle = colours.dim;
     const label = fitted(c, widget.name.replaceAll("_", " "), w * 0.6);
@@ -190,10 +202,11 @@ function widgets(c, node, stage, problems, colours) {
       c.fill();
     }
     if (widget.linked) continue;
+    if (seed) policy(c, seedPolicy(stage.doc, node.id, widget.name), x + w - 14, middle, colours);
     c.textAlign = "right";
     c.fillStyle = wrong ? colours.error : colours.text;
     const room = w - c.measureText(label).width - 48;
-    c.fillText(fitted(c, shown(stage, node, widget), room), x + w - (arrows || widget.info.type.includes("COMBO") ? 20 : 12), middle);
+    c.fillText(fitted(c, shown(widget), room), x + w - (seed ? 28 : arrows || widget.info.type.includes("COMBO") ? 20 : 12), middle);
     if (widget.info.type.includes("COMBO")) {
       c.fillStyle = colours.dim;
       c.beginPath();
@@ -204,14 +217,36 @@ function widgets(c, node, stage, problems, colours) {
   }
 }
 
-/** @param {Stage} stage @param {NodeView} node @param {import("./scene.js").Widget} widget */
-function shown(stage, node, widget) {
+/** What becomes of a seed at each run: a lock, an arrow, or a die. @param {Canvas} c @param {string} name @param {number} x @param {number} y @param {Colours} colours */
+function policy(c, name, x, y, colours) {
+  c.strokeStyle = c.fillStyle = name === "fixed" ? colours.dim : colours.accent;
+  c.lineWidth = 1.4;
+  c.beginPath();
+  if (name === "fixed") {
+    c.rect(x - 4.5, y - 1, 9, 6);
+    c.moveTo(x - 3, y - 1);
+    c.arc(x, y - 2, 3, Math.PI, 0);
+  } else if (name === "random") {
+    c.roundRect(x - 6, y - 6, 12, 12, 3);
+    for (const [dx, dy] of [[-2.5, -2.5], [2.5, 2.5], [0, 0]]) c.rect(x + dx - 0.4, y + dy - 0.4, 0.8, 0.8);
+  } else {
+    const up = name === "increment" ? -1 : 1;
+    c.moveTo(x, y - 5 * up);
+    c.lineTo(x, y + 5 * up);
+    c.moveTo(x - 4, y + up);
+    c.lineTo(x, y + 5 * up);
+    c.lineTo(x + 4, y + up);
+  }
+  c.stroke();
+}
+
+/** @param {import("./scene.js").Widget} widget */
+function shown(widget) {
   const value = widget.value;
   if (value === undefined || value === null) return "";
   if (typeof value === "boolean") return value ? "on" : "off";
   if (!isNumber(value)) return typeof value === "string" ? value.replaceAll("\n", " ") : "…";
-  const policy = widget.info.seed ? seedPolicy(stage.doc, node.id, widget.name) : "fixed";
-  return `${policy === "fixed" ? "" : policy === "random" ? "⚄ " : policy === "increment" ? "↑ " : "↓ "}${numberText(value)}`;
+  return numberText(value);
 }
 
 /** A choice that is not there (any more): kept, and shown red. @param {Stage} stage @param {import("./scene.js").Widget} widget */
@@ -262,65 +297,3 @@ function paragraph(c, text, x, y, w, h, colours, hint) {
   if (!text) c.fillText(hint, x, y + 8);
   lines.slice(0, rows).forEach((line, row) => c.fillText(fitted(c, line, w), x, y + 8 + row * 17));
 }
-
-/** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {Colours} colours */
-function pictures(c, node, stage, colours) {
-  const found = stage.pictures(node.id).filter((image) => image.complete && image.naturalWidth);
-  const area = /** @type {{y: number, h: number}} */ (node.picture);
-  if (!found.length) return;
-  const columns = Math.ceil(Math.sqrt(found.length));
-  const rows = Math.ceil(found.length / columns);
-  const [w, h] = [(node.w - 20) / columns, area.h / rows];
-  found.forEach((image, at) => {
-    const scale = Math.min((w - 4) / image.naturalWidth, (h - 4) / image.naturalHeight);
-    const [iw, ih] = [image.naturalWidth * scale, image.naturalHeight * scale];
-    c.imageSmoothingEnabled = scale < 3;
-    c.drawImage(image, node.x + 10 + (at % columns) * w + (w - iw) / 2, node.y + area.y + Math.floor(at / columns) * h + (h - ih) / 2, iw, ih);
-  });
-  c.fillStyle = colours.dim;
-}
-
-/** @param {Canvas} c @param {NodeView} node @param {any} state @param {Colours} colours @param {boolean} plain */
-function progress(c, node, state, colours, plain) {
-  if (state.state === "running") {
-    const part = state.total ? Math.min(1, state.value / state.total) : 0;
-    c.fillStyle = colours.running;
-    c.fillRect(node.x + 1, node.y + (node.collapsed ? node.h - 4 : TITLE - 3), Math.max(4, (node.w - 2) * part), 4);
-  }
-  if (plain) return;
-  const text = badge(state);
-  if (!text) return;
-  c.font = `11px ${FONT}`;
-  c.textBaseline = "middle";
-  c.textAlign = "center";
-  const width = c.measureText(text).width + 14;
-  const [x, y] = [node.x + node.w - width, node.y - 20];
-  c.fillStyle = colours.title;
-  c.beginPath();
-  c.roundRect(x, y, width, 17, 8);
-  c.fill();
-  c.fillStyle = state.state === "failed" ? colours.error : state.state === "running" ? colours.running : state.state === "cached" ? colours.cached : colours.done;
-  c.fillText(text, x + width / 2, y + 9);
-}
-
-/** @param {any} state */
-export function badge(state) {
-  if (state.state === "running") return state.total > 1 ? `${state.value}/${state.total}${state.eta ? ` · ${state.eta} s left` : ""}` : "running";
-  if (state.state === "cached") return "cached";
-  if (state.state === "failed") return "failed";
-  if (state.state === "blocked") return "skipped";
-  return state.seconds === undefined ? "" : `${state.seconds < 10 ? state.seconds.toFixed(2) : state.seconds.toFixed(1)} s`;
-}
-
-/** @param {Canvas} c @param {NodeView} node @param {any[]} problems @param {Colours} colours @param {number} scale */
-function problem(c, node, problems, colours, scale) {
-  if (scale < 0.4) return;
-  c.font = `12px ${FONT}`;
-  c.textAlign = "left";
-  c.textBaseline = "middle";
-  problems.slice(0, 3).forEach((item, at) => {
-    c.fillStyle = colours.error;
-    c.fillText(fitted(c, `⚠ ${item.input ? `${item.input}: ` : ""}${item.message}`, Math.max(node.w, 260)), node.x, node.y + node.h + 13 + at * 16);
-  });
-}
-

@@ -1,39 +1,55 @@
 // One open document and all that the page knows of it. Every change of the document goes through `edit`, so everything can be undone.
 
 import { Catalogue } from "./catalogue.js";
-import { move } from "./document.js";
+import { move, nodesOf } from "./document.js";
 import { History } from "./history.js";
 import { EASEL_STYLE } from "./json.js";
+import { open as openSockets } from "./linking.js";
 import { Renderer } from "./renderer.js";
 import { PICTURE, Scene } from "./scene.js";
+import { Tips } from "./tips.js";
 import { View } from "./view.js";
-import { open } from "./workflow_file.js";
+
+/** @typedef {{x: number, y: number, w: number, h: number}} Box */
 
 export class Editor {
-  /** @param {HTMLCanvasElement} canvas @param {import("./catalogue.js").Catalogue} catalogue @param {import("./events.js").Events} events */
-  constructor(canvas, catalogue, events) {
+  /** @param {HTMLCanvasElement} canvas @param {import("./events.js").Events} events */
+  constructor(canvas, events) {
     this.canvas = canvas;
-    this.catalogue = catalogue;
+    this.catalogue = new Catalogue({ nodes: {}, files: {}, failures: {} });
     this.events = events;
     this.scene = new Scene();
     this.view = new View();
     this.history = new History(new Map());
+    /** How the open file is written: its indentation and other habits. */
     this.style = EASEL_STYLE;
-    /** @type {Set<string>} */
+    /** Ids of the chosen nodes. @type {Set<string>} */
     this.selection = new Set();
     /** @type {Map<string, any[]>} */
     this.problems = new Map();
-    /** @type {import("./runs.js").Run | null} */
+    /** The job that is followed. @type {import("./runs.js").Run | null} */
     this.run = null;
-    /** @type {any} */
+    /** The link that is dragged. @type {import("./linking.js").Drag | null} */
     this.drag = null;
-    /** @type {any} */
+    /** @type {Box | null} */
     this.box = null;
-    /** @type {{id: string, name: string} | null} */
+    /** @type {number[] | null} */
+    this.knife = null;
+    /** The link that a moved node would be put into. @type {import("./scene.js").LinkView | null} */
+    this.overLink = null;
+    /** The widget whose field is open. @type {{id: string, name: string} | null} */
     this.editing = null;
-    this.hover = null;
+    /** @type {(() => void) | null} */
+    this.placeField = null;
+    /** The node under the pointer. @type {import("./scene.js").NodeView | null} */
+    this.under = null;
     this.minimap = true;
-    this.renderer = new Renderer(canvas, () => /** @type {any} */ (this));
+    /** Dragging pans, whatever it begins on. */
+    this.locked = false;
+    this.snap = false;
+    this.raises = 0;
+    this.tips = new Tips(this);
+    this.renderer = new Renderer(canvas, () => this);
     new ResizeObserver(() => this.renderer.resize()).observe(canvas);
   }
 
@@ -45,39 +61,44 @@ export class Editor {
     return this.run?.states ?? new Map();
   }
 
-  /** @param {string} id */
-  pictures(id) {
-    return this.run?.pictures.get(id) ?? [];
+  get open() {
+    return this.drag ? openSockets(this.drag) : null;
   }
 
-  /** @param {string} text @returns {string[]} what a person should know of the file */
-  open(text) {
-    const { doc, style, notes } = open(text);
-    this.history = new History(doc);
-    this.style = style;
+  /** Pictures that a node shows: results, previews, or the input that it loads. @param {string} id @returns {HTMLImageElement[]} */
+  pictures(id) {
+    return this.run?.pictures.get(id) ?? this.scene.nodes.get(id)?.loaded ?? [];
+  }
+
+  /** @param {import("./workflow_file.js").Opened} opened */
+  load(opened) {
+    this.history = new History(opened.doc);
+    this.style = opened.style ?? EASEL_STYLE;
     this.selection.clear();
     this.problems = new Map();
     this.run = null;
     this.scene = new Scene();
     this.rebuild();
     this.fit();
-    return notes;
   }
 
   fit() {
-    this.view.fit(this.scene.bounds([...this.selection].flatMap((id) => this.scene.nodes.get(id) ?? [])) ?? this.scene.bounds());
+    const chosen = [...this.selection].flatMap((id) => this.scene.nodes.get(id) ?? []);
+    this.view.fit((chosen.length ? this.scene.bounds(chosen) : null) ?? this.scene.bounds());
     this.renderer.draw();
   }
 
-  /** @param {Map<string, any>} doc @param {string} label @param {string} merge */
+  /** Take the next document as one step of undo. @param {Map<string, any>} doc @param {string} label
+   * @param {string} merge steps with the same key in a row are one */
   edit(doc, label, merge = "") {
+    if (doc === this.doc) return;
     this.history.push(doc, label, merge);
     this.rebuild();
   }
 
-  /** Move nodes; those that have no place in the file yet get the one where they are shown. @param {Map<string, [number, number]>} positions */
-  place(positions) {
-    this.edit(move(this.doc, new Map([...this.scene.auto, ...positions])), "Move");
+  /** Move nodes; those that have no place in the file yet get the one where they are shown. @param {Map<string, [number, number]>} positions @param {string} merge */
+  place(positions, merge = "") {
+    this.edit(move(this.doc, new Map([...this.scene.auto, ...positions])), "Move", merge);
   }
 
   /** The document with a place for every node, also those whose place is only shown. */
@@ -92,12 +113,30 @@ export class Editor {
     this.renderer.draw();
   }
 
+  /** Bring nodes to the front. @param {string[]} ids */
+  raise(ids) {
+    for (const id of ids) this.scene.raised.set(id, (this.raises += 1));
+    this.scene.sort();
+    this.renderer.draw();
+  }
+
   /** Choose a node and bring it to the middle of the view. @param {string} id */
   show(id) {
     const node = this.scene.nodes.get(id);
     if (!node) return;
+    if (this.view.scale < 0.5) this.view.scale = 0.8;
     this.view.centre(node.x + node.w / 2, node.y + node.h / 2);
+    this.raise([id]);
     this.select([id]);
+  }
+
+  /** @param {import("./pointer.js").At | null} at */
+  hover(at) {
+    const under = at ? this.scene.nodeAt(at.x, at.y) : null;
+    this.tips.point(at, under);
+    if (under === this.under) return;
+    this.under = under;
+    this.renderer.draw();
   }
 
   /** @param {any} data what /api/v1/nodes gives */
@@ -106,20 +145,40 @@ export class Editor {
     this.rebuild();
   }
 
+  /** @param {"undo" | "redo"} way */
+  step(way) {
+    const label = this.history[way]();
+    if (label !== null) this.rebuild();
+  }
+
   undo() {
-    this.history.undo();
-    this.rebuild();
+    this.step("undo");
   }
 
   redo() {
-    this.history.redo();
-    this.rebuild();
+    this.step("redo");
   }
 
+  /** After the document, the catalogue or the pictures changed. */
   rebuild() {
-    this.scene.build(this.doc, this.catalogue, (id) => (this.run?.pictures.has(id) ? PICTURE : 0));
-    for (const id of this.selection) if (!this.scene.nodes.has(id)) this.selection.delete(id);
-    this.renderer.draw();
+    this.layout();
+    const nodes = nodesOf(this.doc);
+    const kept = [...this.selection].filter((id) => nodes.has(id));
+    if (kept.length < this.selection.size) this.select(kept);
+    for (const id of this.problems.keys()) if (!nodes.has(id)) this.problems.delete(id);
     this.events.emit("document", null);
+  }
+
+  /** How much room the results of a node need. @param {string} id */
+  shownHeight(id) {
+    if (this.run?.pictures.has(id)) return PICTURE;
+    const text = this.run?.texts.get(id);
+    return text === undefined ? 0 : Math.min(PICTURE, text.split("\n").length * 17 + 26);
+  }
+
+  /** Pictures came or went: nodes may have another size. */
+  layout() {
+    this.scene.build(this.doc, this.catalogue, (id) => this.shownHeight(id), () => this.renderer.draw());
+    this.renderer.draw();
   }
 }

@@ -7,9 +7,12 @@
  * @property {null} selection the chosen nodes changed
  * @property {import("./runs.js").Run | null} run what is known of the followed job changed (progress, previews, state)
  * @property {null} jobs a job was queued or is over: lists of jobs and of results are out of date
+ * @property {null} saved the document was saved, or is told from the saved one anew
  * @property {null} files files of input or models changed
  * @property {null} catalogue the installed nodes or model files were read again
  * @property {null} theme
+ * @property {string} refused why a link was not made
+ * @property {{node: string, source: string}} picture a picture on a node was clicked
  * @property {{ready: boolean, text: string}} server whether it answers and its worker is up
  */
 

@@ -1,27 +1,43 @@
 // Keys: from the table of commands. No plain letter does anything while a text is written.
 
-const TYPING = "input, textarea, select, dialog *, [contenteditable]";
+/** @typedef {import("./app.js").App} App */
+
+const TYPING = "input, textarea, select, [contenteditable]";
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+/** What works also while a text is written. */
+const ALWAYS = /^Mod\+(Shift\+|Alt\+)?Enter$|^Mod\+(Shift\+)?s$|^Mod\+o$|^Mod\+k$|^F1$/;
+/** The browser turns these into events of the clipboard, which need no permission (clipboard.js). */
+const CLIPBOARD = new Set(["Mod+c", "Mod+x", "Mod+v", "Mod+Shift+v"]);
 
 /** How a key press is called in the table. @param {KeyboardEvent} event */
 export function nameOf(event) {
   const letter = /^Key([A-Z])$/.exec(event.code)?.[1].toLowerCase();
   const plain = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const key = event.altKey && letter ? letter : plain;
-  return `${event.ctrlKey || event.metaKey ? "Mod+" : ""}${event.altKey ? "Alt+" : ""}${event.shiftKey ? "Shift+" : ""}${key}`;
+  const shift = event.shiftKey && !(key.length === 1 && /[^a-z0-9]/.test(key)) ? "Shift+" : "";
+  return `${event.ctrlKey || event.metaKey ? "Mod+" : ""}${event.altKey ? "Alt+" : ""}${shift}${key === " " ? "Space" : key}`;
+}
+
+/** A key of the table as a person reads it. @param {string} key */
+export function keyText(key) {
+  const words = key.replace("Mod", MAC ? "⌘" : "Ctrl").replace("Alt+", MAC ? "⌥+" : "Alt+").replace("ArrowLeft", "←").replace("ArrowRight", "→").replace("ArrowUp", "↑").replace("ArrowDown", "↓");
+  return words.replace(/(^|\+)([a-z])$/, (_, before, letter) => before + letter.toUpperCase());
 }
 
 export const isTyping = () => document.activeElement?.matches(TYPING) ?? false;
 
-/** @param {import("./app.js").App} app */
+/** @param {App} app */
 export function bindKeys(app) {
-  const table = new Map([...app.commands.values()].flatMap((command) => command.keys.map((key) => [key, command])));
+  const table = new Map([...app.commands.values()].flatMap((command) => app.keysOf(command).map((key) => [key, command])));
   window.addEventListener("keydown", (event) => {
     if (event.isComposing || event.defaultPrevented) return;
     const name = nameOf(event);
-    if (isTyping() && !name.startsWith("Mod+") && !name.startsWith("Alt+")) return;
-    if (isTyping() && !/Enter$|\+s$|\+o$|\+,$/.test(name)) return;
     const command = table.get(name);
-    if (!command) return;
+    if (!command || CLIPBOARD.has(name)) return;
+    if (document.querySelector("dialog[open]")) return;
+    const elsewhere = document.activeElement !== document.body && document.activeElement !== app.editor.canvas;
+    if (elsewhere && /^(Enter|Tab|Escape|Shift\+Enter|Arrow.*|Delete|Backspace)$/.test(name)) return;
+    if (isTyping() && !ALWAYS.test(name)) return;
     event.preventDefault();
     if (command.when?.(app) ?? true) app.guard(() => command.run(app));
   });

@@ -1,37 +1,86 @@
-// The page comes up: parts are made and joined, the first workflow is opened.
+// The page comes up: its parts are made and joined, and what was open is opened again, or the first workflow.
 
 import { App } from "./app.js";
-import { Catalogue } from "./catalogue.js";
 import { bindClipboard } from "./clipboard.js";
 import { COMMANDS, panelCommands } from "./commands.js";
 import { Dock } from "./dock.js";
+import { Drafts } from "./drafts.js";
 import { Editor } from "./editor.js";
 import { Events } from "./events.js";
+import { bindDrop } from "./files.js";
 import { Jobs } from "./jobs.js";
 import { bindKeys } from "./keys.js";
+import { openCanvasMenu, renameAt } from "./node_menu.js";
 import { Notices } from "./notices.js";
-import { listen } from "./pointer.js";
+import { showOutline } from "./outline.js";
+import { bindPointer } from "./pointer.js";
 import { search } from "./search.js";
-import { showOutline, showStatus, showTop } from "./shell.js";
+import { showChoice, showRun, showServer, showTop } from "./shell.js";
+import { Themes } from "./themes.js";
+import { open } from "./workflow_file.js";
 import { PANELS } from "../panels/panels.js";
+import { nodesPanel } from "./nodes_panel.js";
+import { workflowsPanel } from "./workflows_panel.js";
 
+const FIRST = "text_to_image.json";
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
 const events = new Events();
-const editor = new Editor($("canvas"), new Catalogue({ nodes: {}, files: {}, failures: {} }), events);
+const editor = new Editor($("canvas"), events);
 const app = new App({ editor, events, notices: new Notices($("news"), $("problems")) });
+const panels = [workflowsPanel, nodesPanel, ...PANELS];
+for (const command of [...COMMANDS, ...panelCommands(panels)]) app.commands.set(command.id, command);
 app.jobs = new Jobs(app);
-app.dock = new Dock(PANELS, { rail: $("rail"), left: $("left"), right: $("right") }, () => app);
-for (const command of [...COMMANDS, ...panelCommands(PANELS)]) app.commands.set(command.id, command);
-
+app.themes = new Themes(editor);
+app.dock = new Dock(panels, { rail: $("rail"), left: $("left"), right: $("right") }, () => app);
+app.drafts = new Drafts(app);
 showTop(app);
+showChoice(app);
+showRun(app);
 showOutline(app);
-showStatus(app);
+showServer(app);
+bindPointer(app, { search: (at, drag) => search(app, at, drag), menu: (at) => openCanvasMenu(app, at), rename: (at) => renameAt(app, at) });
+bindKeys(app);
+bindClipboard(app);
+bindDrop(app);
+Object.assign(window, { easel: app }); // for the browser's console, and for tests
+events.on("refused", (text) => app.say(`The link was not made: ${text}.`));
+
+/** What this page had open before it was loaded again, or the first workflow. */
+async function begin() {
+  const draft = await app.drafts?.mine();
+  if (draft) {
+    const id = app.drafts?.id ?? "";
+    app.openDocument(open(draft.text), draft.file);
+    app.opened = draft.opened;
+    if (draft.dirty) app.saved = new Map();
+    if (app.drafts) await app.drafts.drop(id);
+    return;
+  }
+  await app.openWorkflow(FIRST);
+  for (const other of (await app.drafts?.others()) ?? []) offer(other);
+}
+
+/** @param {import("./drafts.js").Draft} draft */
+function offer(draft) {
+  const when = new Date(draft.time).toLocaleString();
+  app.notices.say({ text: `${draft.file.title} of ${when} was not saved.`, actions: [
+    { title: "Recover", act: () => app.guard(async () => {
+      await app.openText(draft.text, draft.file);
+      app.opened = draft.opened;
+      app.saved = new Map();
+      events.emit("saved", null);
+      await app.drafts?.drop(draft.id);
+    }) },
+    { title: "Discard", act: () => app.guard(() => app.drafts?.drop(draft.id)) },
+  ] });
+}
+
 app.guard(async () => {
-  await app.refresh();
-  listen(editor, (at, drag) => search(editor, at, drag));
-  bindKeys(app);
-  bindClipboard(app);
-  await app.openWorkflow("text_to_image.json");
+  const nodes = app.refresh();
+  await Promise.all([app.guard(begin), nodes]);
+  document.body.dataset.ready = "true";
+  editor.fit();
   app.dock.restore();
+  await app.jobs.resume();
 });

@@ -1,164 +1,197 @@
-// The pointer on the canvas: pan, zoom, select, drag, connect.
+// The pointer on the canvas: finds what is under it and begins the gesture that fits. A gesture is an object with `move`, `up` and
+// `cancel`; one is at work at a time, and each of them changes the document once, when it ends.
 
-import { connect, inputsOf, entryOf, linkOf, setInput, setPlace, wouldLoop } from "./document.js";
-import { inputPoint, outputPoint, TITLE, widgetAt } from "./scene.js";
-import { fits } from "./types.js";
-import { use } from "./widgets.js";
+import { setInput } from "./document.js";
+import { boxSelect, knife, minimapJump, pan, pinch, zoomDrag } from "./gestures.js";
+import { cutSocket, link, takeLinks } from "./linking.js";
+import { moveGroup, moveNodes, moveReroute, resizeGroup, resizeNode } from "./moving.js";
+import { minimapArea } from "./minimap.js";
+import { useWidget, scrub } from "./use_widget.js";
+import { removeReroute, splitLink } from "./rerouting.js";
+import { TITLE, widgetAt } from "./scene.js";
+
+/** @typedef {{x: number, y: number, sx: number, sy: number, event: PointerEvent}} At a point of the world, on the screen, and how it came */
+/** @typedef {{move?: (at: At, moved: boolean) => void, up?: (at: At, moved: boolean) => void, cancel?: () => void}} Gesture */
 
 const DRIFT = 6;
+const LONG_PRESS = 500;
+const CORNER = 14;
 
-/** @param {import("./editor.js").Editor} editor @param {(at: [number, number], drag?: any) => void} search */
-export function listen(editor, search) {
+/** @param {import("./app.js").App} app @param {{search: (at: [number, number], drag?: any) => void, menu: (at: At) => void, rename: (at: At) => boolean}} does */
+export function bindPointer(app, does) {
+  const { editor } = app;
   const { canvas, view } = editor;
-  /** @type {any} */
+  /** @type {Map<number, At>} */
+  const down = new Map();
+  /** @type {{gesture: Gesture, from: At, moved: boolean, timer: number} | null} */
   let held = null;
   let space = false;
-  const screen = (/** @type {MouseEvent} */ event) => [event.clientX - canvas.getBoundingClientRect().left, event.clientY - canvas.getBoundingClientRect().top];
-  const world = (/** @type {MouseEvent} */ event) => view.toWorld(screen(event)[0], screen(event)[1]);
 
-  canvas.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const [x, y] = screen(event);
-    view.zoom(event.deltaY < 0 ? 1.1 : 1 / 1.1, x, y);
+  /** @param {PointerEvent | MouseEvent} event @returns {At} */
+  const point = (event) => {
+    const corner = canvas.getBoundingClientRect();
+    const [sx, sy] = [event.clientX - corner.left, event.clientY - corner.top];
+    const [x, y] = view.toWorld(sx, sy);
+    return { x, y, sx, sy, event: /** @type {PointerEvent} */ (event) };
+  };
+  const cancel = () => {
+    if (!held) return;
+    clearTimeout(held.timer);
+    held.gesture.cancel?.();
+    held = null;
     editor.renderer.draw();
-  }, { passive: false });
-  window.addEventListener("keydown", (event) => (space ||= event.code === "Space" && event.target === canvas));
-  window.addEventListener("keyup", (event) => (space &&= event.code !== "Space"));
-  canvas.addEventListener("dblclick", (event) => {
-    const at = world(event);
-    if (!editor.scene.nodeAt(...at)) search(at);
-  });
-  canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+  };
 
   canvas.addEventListener("pointerdown", (event) => {
-    canvas.focus();
+    canvas.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
-    const [x, y] = world(event);
-    held = { start: screen(event), last: screen(event), world: [x, y], moved: false };
-    if (event.button === 1 || space) return Object.assign(held, { pan: true });
-    if (event.button !== 0) return (held = null);
-    const socket = editor.scene.socketAt(x, y, 9 / Math.min(1, view.scale));
-    if (socket) return grab(editor, socket, [x, y], event.ctrlKey && event.altKey);
-    const node = editor.scene.nodeAt(x, y);
-    const add = event.ctrlKey || event.shiftKey;
-    if (!node) {
-      if (add) held.box = true;
-      else Object.assign(held, { pan: true, clear: true });
+    editor.hover(null);
+    const at = point(event);
+    down.set(event.pointerId, at);
+    if (down.size === 2) {
+      cancel();
+      held = { gesture: pinch(editor, down), from: at, moved: true, timer: 0 };
       return;
     }
-    held.node = node;
-    if (add) editor.selection.has(node.id) ? editor.selection.delete(node.id) : editor.selection.add(node.id);
-    else if (!editor.selection.has(node.id)) editor.selection = new Set([node.id]);
-    held.origins = [...editor.selection].flatMap((id) => editor.scene.nodes.get(id) ?? []).map((item) => ({ item, x: item.x, y: item.y }));
-    editor.renderer.draw();
+    if (held) return;
+    const gesture = begin(app, at, space, does);
+    if (!gesture) return;
+    const timer = event.pointerType === "touch" ? window.setTimeout(() => {
+      if (held && !held.moved) {
+        cancel();
+        does.menu(at);
+      }
+    }, LONG_PRESS) : 0;
+    held = { gesture, from: at, moved: false, timer };
   });
-
   canvas.addEventListener("pointermove", (event) => {
-    const [x, y] = world(event);
-    if (editor.drag) return follow(editor, [x, y]);
-    const [sx, sy] = screen(event);
-    if (!held) {
-      const over = editor.scene.nodeAt(x, y);
-      if (over !== editor.hover) {
-        editor.hover = /** @type {any} */ (over);
-        editor.renderer.draw();
-      }
-      return;
-    }
-    held.moved ||= Math.hypot(sx - held.start[0], sy - held.start[1]) > DRIFT;
-    if (held.pan) {
-      view.x += sx - held.last[0];
-      view.y += sy - held.last[1];
-    } else if (held.box) editor.box = { x: Math.min(x, held.world[0]), y: Math.min(y, held.world[1]), w: Math.abs(x - held.world[0]), h: Math.abs(y - held.world[1]) };
-    else if (held.moved && held.origins) {
-      const grid = event.shiftKey ? 10 : 1;
-      for (const { item, x: ox, y: oy } of held.origins) {
-        if (item.pinned) continue;
-        [item.x, item.y] = [Math.round((ox + x - held.world[0]) / grid) * grid, Math.round((oy + y - held.world[1]) / grid) * grid];
-      }
-    }
-    held.last = [sx, sy];
+    const at = point(event);
+    if (down.has(event.pointerId)) down.set(event.pointerId, at);
+    if (!held) return editor.hover(at);
+    held.moved ||= Math.hypot(at.sx - held.from.sx, at.sy - held.from.sy) > DRIFT;
+    if (held.moved) clearTimeout(held.timer);
+    held.gesture.move?.(at, held.moved);
     editor.renderer.draw();
   });
-
   canvas.addEventListener("pointerup", (event) => {
-    const [x, y] = world(event);
-    const { drag } = editor;
-    if (drag) {
-      editor.drag = null;
-      drop(editor, drag, [x, y], search);
-    } else if (held?.box && editor.box) {
-      const { box } = editor;
-      for (const node of editor.scene.order) if (node.x < box.x + box.w && node.x + node.w > box.x && node.y < box.y + box.h && node.y + node.h > box.y) editor.selection.add(node.id);
-    } else if (held?.clear && !held.moved) editor.selection.clear();
-    else if (held?.moved && held.origins) editor.place(new Map(held.origins.map((/** @type {any} */ { item }) => [item.id, [item.x, item.y]])));
-    else if (held?.node) click(editor, held.node, x, y);
-    held = editor.box = null;
+    down.delete(event.pointerId);
+    if (!held) return;
+    clearTimeout(held.timer);
+    const { gesture, moved } = held;
+    held = null;
+    app.guard(() => gesture.up?.(point(event), moved));
     editor.renderer.draw();
   });
-  canvas.addEventListener("pointercancel", () => {
-    held = editor.drag = editor.box = null;
-    editor.rebuild();
+  canvas.addEventListener("pointercancel", (event) => {
+    down.delete(event.pointerId);
+    cancel();
+  });
+  canvas.addEventListener("pointerleave", () => editor.hover(null));
+  canvas.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    const { sx, sy } = point(event);
+    if (event.shiftKey && !event.ctrlKey) view.x -= event.deltaY || event.deltaX;
+    else view.zoom(event.ctrlKey ? Math.exp(-event.deltaY / 100) : event.deltaY < 0 ? 1.1 : 1 / 1.1, sx, sy);
+    editor.hover(null);
+    editor.renderer.draw();
+  }, { passive: false });
+  canvas.addEventListener("dblclick", (event) => {
+    const at = point(event);
+    if (!does.rename(at) && !editor.scene.nodeAt(at.x, at.y) && !editor.scene.socketAt(at.x, at.y)) does.search([at.x, at.y]);
+  });
+  canvas.addEventListener("contextmenu", (event) => {
+    event.preventDefault();
+    if (!held && !event.ctrlKey) does.menu(point(event));
+  });
+  window.addEventListener("keydown", (event) => {
+    if (event.code === "Space" && event.target === canvas) {
+      space = true;
+      event.preventDefault();
+    }
+    if (event.key === "Escape" && held) {
+      cancel();
+      event.preventDefault();
+    }
+  }, { capture: true });
+  window.addEventListener("keyup", (event) => (space &&= event.code !== "Space"));
+  window.addEventListener("blur", () => {
+    space = false;
+    down.clear();
+    cancel();
   });
 }
 
-/** @param {import("./editor.js").Editor} editor @param {any} node @param {number} x @param {number} y */
-function click(editor, node, x, y) {
-  const collapse = x < node.x + 24 && y < node.y + TITLE;
-  if (collapse) return editor.edit(setPlace(editor.doc, node.id, "collapsed", node.collapsed ? undefined : true), "Collapse");
-  const widget = widgetAt(node, y - node.y);
-  if (widget) use(editor, node, widget, x);
+/** @param {import("./app.js").App} app @param {At} at @param {boolean} space @param {{search: (at: [number, number], drag?: any) => void}} does @returns {Gesture | null} */
+function begin(app, at, space, { search }) {
+  const { editor } = app;
+  const { event } = at;
+  const { scene, view } = editor;
+  const mod = event.ctrlKey || event.metaKey;
+  const area = editor.minimap ? minimapArea(editor) : null;
+  if (area && event.button === 0 && at.sx >= area.x && at.sx <= area.x + area.w && at.sy >= area.y && at.sy <= area.y + area.h) return minimapJump(editor, at, area);
+  if (event.button === 1 || space || (editor.locked && event.button === 0)) return pan(editor, at, () => {});
+  if (event.button === 2) return mod ? knife(editor, at) : null;
+  if (event.button !== 0) return null;
+  if (mod && event.shiftKey) return zoomDrag(editor, at);
+
+  const reach = (event.pointerType === "touch" ? 18 : 10) / Math.min(1, view.scale);
+  const socket = scene.socketAt(at.x, at.y, reach);
+  if (socket) {
+    if (mod && event.altKey) return { up: () => cutSocket(editor, socket) };
+    return "output" in socket && event.shiftKey ? takeLinks(editor, socket) : link(editor, socket, at, search);
+  }
+  const node = scene.nodeAt(at.x, at.y);
+  if (node) return onNode(app, node, at);
+  const point = scene.rerouteAt(at.x, at.y);
+  if (point && event.altKey) return { up: () => removeReroute(editor, point) };
+  if (point) return moveReroute(editor, point);
+  const over = event.altKey && scene.linkAt(at.x, at.y);
+  if (over) return moveReroute(editor, splitLink(editor, over, at));
+  const group = scene.groupAt(at.x, at.y);
+  if (group) return group.part === "corner" ? resizeGroup(editor, group.group, at) : moveGroup(editor, group.group, at);
+  if (event.altKey) return knife(editor, at);
+  if (mod || event.shiftKey) return boxSelect(editor, at);
+  return pan(editor, at, () => editor.select([]));
 }
 
-/** Take hold of a socket: an output, or the end of a link. @param {import("./editor.js").Editor} editor @param {any} found @param {[number, number]} at
- * @param {boolean} cut */
-function grab(editor, found, at, cut) {
-  const { view, socket, output } = found;
-  if (cut && socket?.link) return editor.edit(setInput(editor.doc, view.id, socket.name, undefined), "Cut link");
-  const source = socket?.link && editor.scene.nodes.get(socket.link.node);
-  const from = socket ? source : view;
-  const slot = socket ? socket.link?.slot : output;
-  const drag = from
-    ? { node: from, slot, from: outputPoint(from, slot), type: from.outputs[slot]?.type ?? "*", replaces: socket, target: view }
-    : { node: view, socket, from: inputPoint(view, socket), type: socket.type, backwards: true };
-  editor.drag = {
-    ...drag, to: at, refused: "",
-    open: {
-      input: (/** @type {any} */ node, /** @type {any} */ item) => !drag.backwards && fits(drag.type, item.type) && node !== drag.node,
-      output: (/** @type {any} */ node, /** @type {number} */ at) => Boolean(drag.backwards) && fits(node.outputs[at].type, drag.type) && node !== drag.node,
+/** @param {import("./app.js").App} app @param {import("./scene.js").NodeView} node @param {At} at @returns {Gesture} */
+function onNode(app, node, at) {
+  const { editor } = app;
+  const { event } = at;
+  const [x, y] = [at.x - node.x, at.y - node.y];
+  if (!node.collapsed && x > node.w - CORNER && y > node.h - CORNER) return resizeNode(editor, node, at);
+  const widget = event.ctrlKey || event.shiftKey || event.metaKey ? null : widgetAt(node, x, y);
+  const click = () => {
+    if (x < 24 && y < TITLE) app.does("collapse");
+    else if (widget) useWidget(app, node, widget, x);
+    else if (node.picture && y > node.picture.y) openPicture(editor, node, x, y);
+  };
+  if (widget && !event.altKey && scrub(widget)) return scrubbing(app, node, widget, at, click);
+  return moveNodes(editor, node, at, click);
+}
+
+/** Dragging over a number changes it. @param {import("./app.js").App} app @param {import("./scene.js").NodeView} node
+ * @param {import("./scene.js").Widget} widget @param {At} from @param {() => void} click @returns {Gesture} */
+function scrubbing({ editor }, node, widget, from, click) {
+  editor.select([node.id]);
+  const change = /** @type {(steps: number) => any} */ (scrub(widget));
+  const before = editor.doc;
+  return {
+    move: (at, moved) => moved && editor.edit(setInput(editor.doc, node.id, widget.name, change(Math.round((at.sx - from.sx) / 6))), widget.name, `scrub ${node.id} ${widget.name}`),
+    up: (_, moved) => {
+      if (!moved) return click();
+      editor.history.settle();
     },
+    cancel: () => editor.doc !== before && editor.undo(),
   };
 }
 
-/** @param {import("./editor.js").Editor} editor @param {[number, number]} at */
-function follow(editor, at) {
-  const { drag } = editor;
-  drag.to = at;
-  drag.refused = reason(editor, drag, editor.scene.socketAt(...at, 12));
-  editor.renderer.draw();
-}
-
-/** Why a link may not end here; empty when it may. @param {import("./editor.js").Editor} editor @param {any} drag @param {any} found */
-function reason(editor, drag, found) {
-  if (!found || (drag.backwards ? found.socket : !found.socket)) return "";
-  const [given, wanted] = drag.backwards ? [found.view.outputs[found.output].type, drag.type] : [drag.type, found.socket.type];
-  if (!fits(given, wanted)) return `${given} does not fit ${wanted}`;
-  const [from, to] = drag.backwards ? [found.view.id, drag.node.id] : [drag.node.id, found.view.id];
-  return wouldLoop(editor.doc, from, to) ? "this would make a ring" : "";
-}
-
-/** @param {import("./editor.js").Editor} editor @param {any} drag @param {[number, number]} at @param {(at: [number, number], drag?: any) => void} search */
-function drop(editor, drag, at, search) {
-  const found = /** @type {any} */ (editor.scene.socketAt(...at, 12));
-  const cut = drag.replaces ? setInput(editor.doc, drag.target.id, drag.replaces.name, undefined) : editor.doc;
-  if (!found) {
-    if (drag.replaces) return editor.edit(cut, "Cut link");
-    return editor.scene.nodeAt(...at) ? undefined : search(at, drag);
-  }
-  if (drag.refused || reason(editor, drag, found)) return;
-  if (drag.backwards && !found.socket) editor.edit(connect(editor.doc, found.view.id, found.output, drag.node.id, drag.socket.name), "Connect");
-  if (drag.backwards || !found.socket) return;
-  const old = linkOf(inputsOf(entryOf(editor.doc, found.view.id)).get(found.socket.name));
-  if (old && old.node === drag.node.id && old.slot === drag.slot) return;
-  editor.edit(connect(cut, drag.node.id, drag.slot, found.view.id, found.socket.name), "Connect");
+/** @param {import("./editor.js").Editor} editor @param {import("./scene.js").NodeView} node @param {number} x @param {number} y */
+function openPicture(editor, node, x, y) {
+  const images = editor.pictures(node.id);
+  const area = /** @type {{y: number, h: number}} */ (node.picture);
+  const columns = Math.ceil(Math.sqrt(images.length));
+  const rows = Math.ceil(images.length / columns);
+  const image = images[Math.floor(((y - area.y) / area.h) * rows) * columns + Math.floor(((x - 10) / (node.w - 20)) * columns)];
+  if (image) editor.events.emit("picture", { node: node.id, source: image.src });
 }

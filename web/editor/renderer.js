@@ -2,12 +2,12 @@
 
 import { colourOf } from "./types.js";
 import { drawNode } from "./draw_node.js";
+import { drawMinimap } from "./minimap.js";
 import { curve, curvesOf, inputPoint, outputPoint, TITLE } from "./scene.js";
 
 /** @typedef {import("./scene.js").Scene} Scene */
 /** @typedef {import("./view.js").View} View */
-/** @typedef {{scene: Scene, view: View, selection: Set<string>, hover: any, drag: any, box: any, states: Map<string, any>, problems: Map<string, any[]>,
- *   catalogue: any, pictures: (id: string) => HTMLImageElement[], doc: Map<string, any>, minimap: boolean, editing: {id: string, name: string} | null}} Stage */
+/** @typedef {import("./editor.js").Editor} Stage */
 
 export class Renderer {
   /** @param {HTMLCanvasElement} canvas @param {() => Stage} stage */
@@ -17,6 +17,7 @@ export class Renderer {
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
     this.pending = false;
     this.frames = 0;
+    this.painted = () => {};
     /** @type {Record<string, string>} */
     this.colours = {};
     this.readTheme();
@@ -68,12 +69,16 @@ export class Renderer {
       if (node.x - 12 > right || node.x + node.w + 12 < left || node.y > bottom || node.y + node.h + 20 < top) continue;
       drawNode(c, node, stage, this.colours);
     }
+    if (stage.overLink) this.highlight(stage.overLink);
     this.dragged(stage);
+    if (stage.knife) this.line(stage.knife, view.scale);
     if (stage.box) this.box(stage.box, view.scale);
     if (stage.minimap) {
       c.setTransform(ratio, 0, 0, ratio, 0, 0);
-      this.minimap(stage);
+      drawMinimap(c, this.colours, stage);
     }
+    stage.placeField?.();
+    this.painted();
   }
 
   /** @param {View} view */
@@ -149,9 +154,35 @@ export class Renderer {
     }
   }
 
+  /** @param {import("./scene.js").LinkView} link */
+  highlight(link) {
+    const c = this.context;
+    c.strokeStyle = this.colours.select;
+    c.lineWidth = 6;
+    c.beginPath();
+    for (const piece of curvesOf(link)) {
+      c.moveTo(piece[0], piece[1]);
+      c.bezierCurveTo(piece[2], piece[3], piece[4], piece[5], piece[6], piece[7]);
+    }
+    c.stroke();
+  }
+
+  /** @param {number[]} line @param {number} scale */
+  line([ax, ay, bx, by], scale) {
+    const c = this.context;
+    c.strokeStyle = this.colours.error;
+    c.lineWidth = 2 / scale;
+    c.setLineDash([6 / scale, 4 / scale]);
+    c.beginPath();
+    c.moveTo(ax, ay);
+    c.lineTo(bx, by);
+    c.stroke();
+    c.setLineDash([]);
+  }
+
   /** The link that follows the pointer. @param {Stage} stage */
   dragged({ drag, view }) {
-    if (!drag?.to) return;
+    if (!drag) return;
     const c = this.context;
     const [ax, ay, dx, dy] = drag.backwards ? [...drag.to, ...drag.from] : [...drag.from, ...drag.to];
     const piece = curve(ax, ay, dx, dy);
@@ -184,41 +215,4 @@ export class Renderer {
     c.lineWidth = 1 / scale;
     c.strokeRect(box.x, box.y, box.w, box.h);
   }
-
-  /** @param {Stage} stage */
-  minimap(stage) {
-    const area = minimapArea(stage);
-    if (!area) return;
-    const c = this.context;
-    c.fillStyle = this.colours.node;
-    c.globalAlpha = 0.92;
-    c.fillRect(area.x, area.y, area.w, area.h);
-    c.globalAlpha = 1;
-    c.strokeStyle = this.colours.line;
-    c.lineWidth = 1;
-    c.strokeRect(area.x + 0.5, area.y + 0.5, area.w, area.h);
-    c.save();
-    c.beginPath();
-    c.rect(area.x, area.y, area.w, area.h);
-    c.clip();
-    for (const node of stage.scene.order) {
-      const state = stage.states.get(node.id)?.state;
-      c.fillStyle = stage.problems.has(node.id) || state === "failed" ? this.colours.error : state === "running" ? this.colours.running : this.colours.dim;
-      c.fillRect(area.left + node.x * area.scale, area.top + node.y * area.scale, Math.max(2, node.w * area.scale), Math.max(1.5, node.h * area.scale));
-    }
-    const [x, y] = stage.view.toWorld(0, 0);
-    c.strokeStyle = this.colours.select;
-    c.strokeRect(area.left + x * area.scale, area.top + y * area.scale, (stage.view.width / stage.view.scale) * area.scale, (stage.view.height / stage.view.scale) * area.scale);
-    c.restore();
-  }
-}
-
-/** Where the mini-map stands, and how it maps the world: screen = left + world * scale. @param {Stage} stage */
-export function minimapArea({ scene, view }) {
-  const box = scene.bounds();
-  if (!box || view.width < 500) return null;
-  const [w, h] = [190, 120];
-  const scale = Math.min((w - 16) / box.w, (h - 16) / box.h);
-  const [x, y] = [view.width - w - 14, view.height - h - 14];
-  return { x, y, w, h, scale, left: x + (w - box.w * scale) / 2 - box.x * scale, top: y + (h - box.h * scale) / 2 - box.y * scale };
 }

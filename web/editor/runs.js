@@ -1,25 +1,58 @@
-// Jobs on the server, and what each node does in the one that is followed. A stream that breaks is taken up after the last event heard.
+// What each node does in the job that is followed. A stream that breaks is taken up after the last event heard.
 
+import { fileUrl, job as jobOf, Refused, Unreachable } from "./api.js";
 import { nodesOf } from "./document.js";
 
+/** @typedef {{state: string, value?: number, total?: number, from?: number, eta?: number, seconds?: number, reason?: string, message?: string}} NodeState */
+
+const PATIENCE = 1000;
+const LONGEST = 20_000;
+const PICTURES = /\.(png|jpe?g|webp|gif|bmp|avif)$/i;
+
 export class Run {
-  /** @param {Map<string, any>} doc @param {() => void} changed */
-  constructor(doc, changed) {
+  /** @param {string} id of the job @param {Map<string, any>} doc @param {(pictures: boolean) => void} changed with true when nodes have other pictures */
+  constructor(id, doc, changed) {
+    this.id = id;
     this.nodes = nodesOf(doc);
     this.changed = changed;
-    this.id = "";
     this.last = 0;
-    /** @type {Map<string, any>} */
+    /** @type {Map<string, NodeState>} */
     this.states = new Map();
     /** @type {Map<string, HTMLImageElement[]>} */
     this.pictures = new Map();
+    /** @type {Map<string, string>} */
+    this.texts = new Map();
     this.state = "queued";
+    /** Nodes in all, and those that are over. */
+    this.total = 0;
+    this.over = new Set();
+    /** Seconds since 1970. */
+    this.from = 0;
+    this.until = 0;
+    this.stopped = false;
+    /** The stream is broken and is being taken up again. */
+    this.broken = false;
   }
 
-  /** @param {string} id @param {() => void} over */
-  follow(id, over) {
-    this.id = id;
-    const source = new EventSource(`api/v1/jobs/${encodeURIComponent(id)}/events?after=${this.last}`);
+  get busy() {
+    return this.state === "queued" || this.state === "running" || this.state === "interrupted" || this.state === "paused";
+  }
+
+  /** How much of the job is done, from 0 to 1. */
+  get part() {
+    let sum = this.over.size;
+    for (const state of this.states.values()) if (state.state === "running" && state.total) sum += Math.min(1, (state.value ?? 0) / state.total);
+    return this.total ? Math.min(1, sum / this.total) : 0;
+  }
+
+  /** @param {() => void} over called once, when the job is over or gone */
+  follow(over) {
+    const source = new EventSource(`api/v1/jobs/${encodeURIComponent(this.id)}/events?after=${this.last}`);
+    this.stop = () => {
+      this.stopped = true;
+      source.close();
+    };
+    source.onopen = () => this.heal(false);
     source.onmessage = (message) => {
       const event = JSON.parse(message.data);
       this.last = event.sequence;
@@ -30,42 +63,116 @@ export class Run {
       }
     };
     source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.follow(id, over), 1000);
+      this.heal(true);
+      if (source.readyState === EventSource.CLOSED && !this.stopped) setTimeout(() => this.again(over), PATIENCE);
     };
+  }
+
+  /** @param {boolean} broken */
+  heal(broken) {
+    if (this.broken === broken) return;
+    this.broken = broken;
+    this.changed(false);
+  }
+
+  /** The server refused the stream: the job may be gone, or the server not up yet. @param {() => void} over */
+  async again(over) {
+    if (this.stopped) return;
+    try {
+      await jobOf(this.id);
+    } catch (error) {
+      if (error instanceof Refused && error.status === 404) {
+        this.state = "gone";
+        return over();
+      }
+      if (!(error instanceof Refused || error instanceof Unreachable)) throw error;
+    }
+    this.follow(over);
   }
 
   /** @param {any} event */
   hear(event) {
     const flat = event.display_id || event.node_id || "";
     const id = this.nodes.has(flat) ? flat : flat.split(":")[0];
-    const state = this.states.get(id) ?? {};
-    if (event.type === "job_started") this.state = "running";
-    if (event.type === "job_finished" || event.type === "job_interrupted") this.state = event.state;
-    if (event.type === "nodes_cached") for (const node of event.nodes) this.states.set(node, { state: "cached" });
-    if (event.type === "node_started") this.states.set(id, { state: "running", value: 0, total: 0, from: event.time });
-    if (event.type === "node_progress") {
-      const eta = event.value ? Math.round(((event.time - state.from) / event.value) * (event.total - event.value)) : 0;
-      this.states.set(id, { ...state, state: "running", value: event.value, total: event.total, eta });
+    const inner = event.node_id !== id && Boolean(event.node_id); // a part of the shown node: a loop's turn, a subgraph's node
+    const state = this.states.get(id);
+    let pictures = false;
+    switch (event.type) {
+      case "job_started":
+        Object.assign(this, { state: "running", total: event.total, from: event.time, over: new Set() });
+        break;
+      case "job_finished":
+      case "job_interrupted":
+        Object.assign(this, { state: event.state, until: event.time });
+        for (const [node, told] of this.states) if (told.state === "running") this.states.delete(node);
+        break;
+      case "nodes_cached":
+        for (const node of event.nodes) {
+          this.states.set(node, { state: "cached" });
+          this.over.add(node);
+        }
+        break;
+      case "node_started":
+        if (!(inner && state?.state === "running")) this.states.set(id, { state: "running", value: 0, total: 0, from: event.time });
+        break;
+      case "node_progress": {
+        const from = state?.from ?? event.time;
+        const eta = event.value ? Math.round(((event.time - from) / event.value) * (event.total - event.value)) : 0;
+        this.states.set(id, { state: "running", from, value: event.value, total: event.total, eta });
+        break;
+      }
+      case "node_finished":
+        this.over.add(event.node_id);
+        if (!inner || state?.state !== "failed") this.states.set(id, { state: event.cached ? "cached" : "done", seconds: event.seconds, reason: event.reason });
+        pictures = this.result(id, event.ui ?? {});
+        break;
+      case "node_failed":
+        this.over.add(event.node_id);
+        this.states.set(id, { state: "failed", message: event.error?.message ?? event.exception_type });
+        break;
+      case "node_blocked":
+        this.over.add(event.node_id);
+        this.states.set(id, { state: "blocked", message: event.message });
+        break;
+      case "preview":
+        pictures = this.show(id, [`data:${event.mime};base64,${event.data}`]);
+        break;
     }
-    if (event.type === "node_finished") {
-      this.states.set(id, { state: event.cached ? "cached" : "done", seconds: event.seconds, reason: event.reason });
-      const images = event.ui?.images;
-      if (images) this.show(id, images.map((/** @type {any} */ file) => `view?${new URLSearchParams({ filename: file.filename, subfolder: file.subfolder ?? "", type: file.type ?? "output" })}`));
-    }
-    if (event.type === "node_failed") this.states.set(id, { state: "failed", message: event.error?.message ?? event.exception_type });
-    if (event.type === "node_blocked") this.states.set(id, { state: "blocked" });
-    if (event.type === "preview") this.show(id, [`data:${event.mime};base64,${event.data}`]);
-    this.changed();
+    this.changed(pictures);
   }
 
-  /** @param {string} id @param {string[]} sources */
+  /** What an output node shows: pictures, texts, and the names of other files. @param {string} id @param {Record<string, any>} ui */
+  result(id, ui) {
+    const items = Object.values(ui).filter(Array.isArray).flat();
+    const isPicture = (/** @type {any} */ item) => typeof item?.filename === "string" && PICTURES.test(item.filename);
+    const words = items.filter((item) => typeof item === "string" || (typeof item?.filename === "string" && !isPicture(item))).map((item) => (typeof item === "string" ? item : item.filename));
+    if (words.length) this.texts.set(id, words.join("\n").slice(0, LONGEST));
+    return this.show(id, items.filter(isPicture).map((file) => fileUrl(file))) || words.length > 0;
+  }
+
+  /** Each picture takes the place of the one before when it is loaded. @param {string} id @param {string[]} sources @returns {boolean} whether the node is new among those that show some */
   show(id, sources) {
+    if (!sources.length || !this.nodes.has(id)) return false;
+    const fresh = !this.pictures.has(id);
     const images = sources.map((source) => {
       const image = new Image();
-      image.onload = () => this.changed();
+      image.onload = () => {
+        if (images.every((item) => item.complete)) this.pictures.set(id, images);
+        this.changed(false);
+      };
       image.src = source;
       return image;
     });
-    this.pictures.set(id, images);
+    if (fresh) this.pictures.set(id, images);
+    return fresh;
+  }
+
+  /** Why nodes ran or did not. @param {{node_id: string, reason: string}[]} records */
+  explain(records) {
+    for (const { node_id: id, reason } of records) {
+      const state = this.states.get(id);
+      if (state && !state.reason) state.reason = reason;
+    }
+    this.changed(false);
   }
 }

@@ -1,5 +1,6 @@
 // Where everything of a document stands: boxes of nodes, their sockets and widgets, curves of links. Geometry only; drawn by the renderer.
 
+import { fileUrl, recordOf } from "./api.js";
 import { hasWidget } from "./catalogue.js";
 import { groupsOf, inputsOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
 import { arrange } from "./layout.js";
@@ -9,7 +10,8 @@ import { arrange } from "./layout.js";
 /** @typedef {{name: string, info: InputInfo, y: number, h: number, value: any, linked: boolean}} Widget */
 /** @typedef {{name: string, type: string, y: number}} Output */
 /** @typedef {{id: string, x: number, y: number, w: number, h: number, title: string, face: import("./catalogue.js").Face, mode: string, collapsed: boolean,
- *   pinned: boolean, color: string, inputs: Socket[], outputs: Output[], widgets: Widget[], picture: {y: number, h: number} | null, minH: number}} NodeView */
+ *   pinned: boolean, color: string, inputs: Socket[], outputs: Output[], widgets: Widget[], picture: {y: number, h: number} | null, minH: number,
+ *   loadedFrom?: string, loaded?: HTMLImageElement[]}} NodeView */
 /** @typedef {{from: NodeView, slot: number, to: NodeView, socket: Socket, type: string, points: [number, number][]}} LinkView */
 /** @typedef {{index: number, x: number, y: number, w: number, h: number, title: string, color: string}} GroupView */
 
@@ -21,6 +23,7 @@ const TEXT_HEIGHT = 84;
 const LETTER = 6.6;
 export const PICTURE = 220;
 const COLLAPSED = 26;
+const CORNER = 16;
 
 export class Scene {
   constructor() {
@@ -32,33 +35,45 @@ export class Scene {
     this.links = [];
     /** @type {GroupView[]} */
     this.groups = [];
-    /** @type {Map<string, [number, number]>} */
+    /** Places of nodes that have none in the document. @type {Map<string, [number, number]>} */
     this.auto = new Map();
+    /** Nodes that were brought to the front, and in which order. @type {Map<string, number>} */
+    this.raised = new Map();
     /** @type {Map<string, {entry: any, place: any, extra: number, used: number, subgraphs: any, catalogue: any, view: NodeView}>} */
     this.kept = new Map();
   }
 
-  /** @param {Map<string, any>} doc @param {import("./catalogue.js").Catalogue} catalogue @param {(id: string) => number} extra height of pictures */
-  build(doc, catalogue, extra = () => 0) {
+  /** @param {Map<string, any>} doc @param {import("./catalogue.js").Catalogue} catalogue @param {(id: string) => number} extra height of pictures
+   * @param {() => void} arrived a picture of an input file is there */
+  build(doc, catalogue, extra = () => 0, arrived = () => {}) {
     const used = usedOutputs(doc);
     const kept = new Map();
     this.nodes = new Map();
     for (const [id, entry] of nodesOf(doc)) {
       if (!(entry instanceof Map)) continue;
-      const key = { entry, place: placeOf(doc, id), extra: extra(id), used: used.get(id) ?? 0, subgraphs: doc.get("subgraphs"), catalogue };
+      const loads = loadedFile(entry, catalogue);
+      const key = { entry, place: placeOf(doc, id), extra: extra(id) || (loads ? PICTURE : 0), used: used.get(id) ?? 0, subgraphs: doc.get("subgraphs"), catalogue };
       const old = this.kept.get(id);
       const same = old && Object.entries(key).every(([name, value]) => /** @type {any} */ (old)[name] === value);
       const view = same ? old.view : makeView(id, doc, key);
       const pos = pointOf(key.place.get("pos"));
       if (pos) [view.x, view.y] = pos;
+      if (loads && view.loadedFrom !== loads) Object.assign(view, { loadedFrom: loads, loaded: [picture(loads, arrived)] });
       kept.set(id, { ...key, view });
       this.nodes.set(id, view);
     }
     this.kept = kept;
     this.placeRest(doc);
     this.order = [...this.nodes.values()];
+    this.sort();
     this.links = linksOf(doc, this.nodes);
     this.groups = groupsOf(doc).map(groupView);
+  }
+
+  /** The order of drawing: what was brought to the front comes last. */
+  sort() {
+    const lifted = (/** @type {NodeView} */ view) => this.raised.get(view.id) ?? 0;
+    if (this.raised.size) this.order.sort((a, b) => lifted(a) - lifted(b));
   }
 
   /** Nodes without a place get one, and keep it for as long as the document is open. @param {Map<string, any>} doc */
@@ -84,21 +99,25 @@ export class Scene {
     return null;
   }
 
-  /** @param {number} x @param {number} y @param {number} reach @returns {{view: NodeView, output: number} | {view: NodeView, socket: Socket} | null} */
+  /** The nearest socket within reach. @param {number} x @param {number} y @param {number} reach
+   * @returns {{view: NodeView, output: number} | {view: NodeView, socket: Socket} | null} */
   socketAt(x, y, reach = 10) {
-    for (let at = this.order.length - 1; at >= 0; at -= 1) {
-      const view = this.order[at];
+    let found = null;
+    let best = reach;
+    for (const view of this.order) {
       if (y < view.y - reach || y > view.y + view.h + reach || x < view.x - reach || x > view.x + view.w + reach) continue;
       for (let slot = 0; slot < view.outputs.length; slot += 1) {
         const [ox, oy] = outputPoint(view, slot);
-        if (Math.abs(ox - x) <= reach && Math.abs(oy - y) <= reach) return { view, output: slot };
+        const far = Math.hypot(ox - x, oy - y);
+        if (far <= best) [best, found] = [far, { view, output: slot }];
       }
       for (const socket of view.inputs) {
         const [ix, iy] = inputPoint(view, socket);
-        if (Math.abs(ix - x) <= reach && Math.abs(iy - y) <= reach) return { view, socket };
+        const far = Math.hypot(ix - x, iy - y);
+        if (far <= best) [best, found] = [far, { view, socket }];
       }
     }
-    return null;
+    return found;
   }
 
   /** @param {number} x @param {number} y @param {number} reach @returns {LinkView | null} */
@@ -129,9 +148,15 @@ export class Scene {
     return null;
   }
 
-  /** @param {number} x @param {number} y */
+  /** A group by its title or its lower right corner. @param {number} x @param {number} y @returns {{group: GroupView, part: "title" | "corner"} | null} */
   groupAt(x, y) {
-    return [...this.groups].reverse().find((group) => x >= group.x && x <= group.x + group.w && y >= group.y && y <= group.y + TITLE) ?? null;
+    for (const group of [...this.groups].reverse()) {
+      const [dx, dy] = [x - group.x, y - group.y];
+      if (dx < 0 || dy < 0 || dx > group.w || dy > group.h) continue;
+      if (dx > group.w - CORNER && dy > group.h - CORNER) return { group, part: "corner" };
+      if (dy < TITLE) return { group, part: "title" };
+    }
+    return null;
   }
 
   /** The box around nodes; null without any. @param {Iterable<NodeView>} views */
@@ -145,6 +170,22 @@ export class Scene {
     }
     return left < right ? { x: left, y: top, w: right - left, h: bottom - top } : null;
   }
+}
+
+/** The address of the picture that a node takes from the input folder, empty for all others. @param {any} entry @param {any} catalogue */
+function loadedFile(entry, catalogue) {
+  const face = catalogue.declared(String(entry.get("class_type") ?? ""));
+  const info = face?.inputs.find((/** @type {InputInfo} */ input) => input.folder?.startsWith("input"));
+  const value = info && inputsOf(entry).get(info.name);
+  return typeof value === "string" && /\.(png|jpe?g|webp|gif|bmp)$/i.test(value) ? fileUrl(recordOf(value, "input"), "webp;90") : "";
+}
+
+/** @param {string} source @param {() => void} arrived */
+function picture(source, arrived) {
+  const image = new Image();
+  image.onload = arrived;
+  image.src = source;
+  return image;
 }
 
 /** How many outputs of each node are linked to; what an unknown class must show. @param {Map<string, any>} doc */
@@ -262,5 +303,5 @@ export function curvesOf(link) {
   });
 }
 
-/** @param {NodeView} view @param {number} y relative to the node @returns {Widget | null} */
-export const widgetAt = (view, y) => view.widgets.find((widget) => y >= widget.y && y <= widget.y + widget.h) ?? null;
+/** @param {NodeView} view @param {number} x @param {number} y relative to the node @returns {Widget | null} */
+export const widgetAt = (view, x, y) => (x < 10 || x > view.w - 10 ? null : (view.widgets.find((widget) => y >= widget.y && y <= widget.y + widget.h) ?? null));

@@ -3,44 +3,64 @@
 import { startValue } from "./catalogue.js";
 import { addNode, connect, freeId } from "./document.js";
 import { exact, Num } from "./json.js";
+import { openPicker, rank, wordsOf } from "./picker.js";
+import { setPolicy } from "./seeds.js";
 import { fits } from "./types.js";
 
-/** @param {import("./catalogue.js").NodeInfo} info @param {string[]} words @returns {number} 0: does not match */
-export function score(info, words) {
-  const names = [info.display_name, info.id, ...info.aliases.map((alias) => alias.id)].join(" ").toLowerCase();
-  const all = `${names} ${info.category} ${info.help}`.toLowerCase();
-  let points = 1;
-  for (const word of words) {
-    if (!all.includes(word)) return 0;
-    points += names.startsWith(word) ? 4 : names.includes(word) ? 2 : 0;
+/** @typedef {import("./catalogue.js").NodeInfo} NodeInfo */
+/** @typedef {import("./linking.js").Drag} Drag */
+
+const USED = "easel.used";
+
+/** @returns {Record<string, number>} how often each node was added */
+function used() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(USED) ?? "{}");
+    return kept && typeof kept === "object" ? kept : {};
+  } catch (error) {
+    if (error instanceof SyntaxError) return {};
+    throw error;
   }
-  return points;
 }
 
-/** @param {any} info @param {any} drag the socket of `info` that a dropped link fits; undefined for none */
-const partner = (info, drag) =>
-  drag.backwards
-    ? info.outputs.findIndex((/** @type {any} */ output) => fits(output.type, drag.type))
-    : info.inputs.findIndex((/** @type {any} */ input) => !input.variadic && fits(drag.type, input.type));
+/** @param {NodeInfo} info @param {string[]} words @returns {number} 0: does not match */
+export function score(info, words) {
+  const names = [info.display_name, info.id, ...info.aliases.map((alias) => alias.id)].join(" ").toLowerCase();
+  return rank(words, names, `${names} ${info.category} ${info.help}`.toLowerCase()) * (info.deprecated ? 0.2 : 1);
+}
 
-/** @param {import("./editor.js").Editor} editor @param {string} id @param {[number, number]} at @param {any} [drag]
+/** The socket of a node that a dropped link fits; undefined for none. @param {NodeInfo} info @param {Drag} drag */
+function partner(info, drag) {
+  if (drag.backwards) {
+    const slot = info.outputs.findIndex((output) => fits(output.type, drag.type));
+    return slot < 0 ? undefined : slot;
+  }
+  const exactly = info.inputs.find((input) => input.type === drag.type) ?? info.inputs.find((input) => fits(drag.type, input.type));
+  return exactly && (exactly.variadic ? `${exactly.name}0` : exactly.name);
+}
+
+/** @param {import("./editor.js").Editor} editor @param {string} id @param {[number, number]} at @param {Drag} [drag]
  * @param {Record<string, any>} [given] values other than the defaults @returns {string} the id of the new node */
 export function add(editor, id, at, drag, given = {}) {
-  const info = /** @type {any} */ (editor.catalogue.nodes.get(id));
+  const info = /** @type {NodeInfo} */ (editor.catalogue.nodes.get(id) ?? editor.catalogue.aliases.get(id)?.info);
   const inputs = new Map();
   for (const input of info.inputs) {
     const value = startValue(editor.catalogue, input);
     if (value !== undefined) inputs.set(input.name, literal(value, input.type));
   }
   for (const [name, value] of Object.entries(given)) inputs.set(name, exact(value));
-  const name = freeId(editor.doc, id);
-  let doc = addNode(editor.doc, name, id, inputs, at);
+  const name = freeId(editor.doc, info.id);
+  let doc = addNode(editor.doc, name, info.id, inputs, at);
+  for (const input of info.inputs) if (input.seed) doc = setPolicy(doc, name, input.name, "random");
   if (drag) {
     const which = partner(info, drag);
-    doc = drag.backwards ? connect(doc, name, which, drag.node.id, drag.socket.name) : connect(doc, drag.node.id, drag.slot, name, info.inputs[which].name);
+    if (typeof which === "number") doc = connect(doc, name, which, drag.node.id, drag.socket?.name ?? "");
+    else if (which) doc = connect(doc, drag.node.id, drag.slot, name, which);
   }
   editor.edit(doc, "Add node");
+  editor.raise([name]);
   editor.select([name]);
+  localStorage.setItem(USED, JSON.stringify({ ...used(), [info.id]: (used()[info.id] ?? 0) + 1 }));
   return name;
 }
 
@@ -50,53 +70,59 @@ function literal(value, type) {
   return Array.isArray(value) ? new Map([["__value__", exact(value)]]) : exact(value);
 }
 
-/** @param {import("./editor.js").Editor} editor @param {[number, number]} at @param {any} [drag] */
-export function search(editor, at, drag) {
-  const dialog = /** @type {HTMLDialogElement} */ (document.getElementById("search"));
-  const query = /** @type {HTMLInputElement} */ (document.getElementById("query"));
-  const list = /** @type {HTMLElement} */ (document.getElementById("found"));
-  let chosen = 0;
-  const pick = (/** @type {string} */ id) => {
-    dialog.close();
-    add(editor, id, at, drag);
-    editor.canvas.focus();
-  };
-  const show = () => {
-    const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = [...editor.catalogue.nodes.values()]
-      .filter((info) => !drag || partner(info, drag) >= 0)
-      .map((info) => ({ info, points: score(info, words) }))
-      .filter((item) => item.points)
-      .sort((a, b) => b.points - a.points || a.info.display_name.localeCompare(b.info.display_name))
-      .slice(0, 40);
-    chosen = Math.max(0, Math.min(chosen, found.length - 1));
-    list.replaceChildren(...found.map(({ info }, order) => {
-      const line = document.createElement("li");
-      const button = document.createElement("button");
-      button.textContent = `${info.display_name}  ·  ${info.category}`;
-      button.title = info.help;
-      button.dataset.id = info.id;
-      button.setAttribute("aria-current", String(order === chosen));
-      button.addEventListener("click", () => pick(info.id));
-      line.append(button);
-      return line;
-    }));
-  };
-  query.value = "";
-  query.oninput = () => {
-    chosen = 0;
-    show();
-  };
-  query.onkeydown = (event) => {
-    event.stopPropagation();
-    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step) {
-      chosen += step;
-      show();
-      event.preventDefault();
-    } else if (event.key === "Enter") list.querySelector("[aria-current=true]")?.dispatchEvent(new MouseEvent("click"));
-  };
-  show();
-  dialog.showModal();
-  query.focus();
+/** @param {NodeInfo} info */
+const sockets = (info) => {
+  const kinds = (/** @type {{type: string}[]} */ list) => [...new Set(list.map((item) => item.type.split(",")[0]).filter((type) => !["INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"].includes(type)))].join(" ");
+  return [kinds(info.inputs), kinds(info.outputs)].filter(Boolean).join(" → ");
+};
+
+/** @param {import("./app.js").App} app @param {[number, number]} at of the world @param {Drag} [drag] */
+export function search(app, at, drag) {
+  const { editor } = app;
+  const often = used();
+  openPicker(app, {
+    label: drag ? `Add a node that ${drag.backwards ? "gives" : "takes"} ${drag.type}` : "Add a node",
+    entries: (query) => {
+      const words = wordsOf(query);
+      return [...editor.catalogue.nodes.values()]
+        .filter((info) => !drag || partner(info, drag) !== undefined)
+        .map((info) => ({ info, points: score(info, words) * 10 + Math.min(9, often[info.id] ?? 0) }))
+        .filter((item) => item.points >= 1)
+        .sort((a, b) => b.points - a.points || a.info.display_name.localeCompare(b.info.display_name))
+        .map(({ info }) => ({ id: info.id, title: info.display_name, detail: info.category, note: sockets(info), help: info.help.split("\n\n")[0], run: () => void add(editor, info.id, at, drag) }));
+    },
+  });
+}
+
+/** Find a node of the document by its title, id, class or problem. @param {import("./app.js").App} app */
+export function find(app) {
+  const { editor } = app;
+  openPicker(app, {
+    label: "Find a node",
+    entries: (query) => {
+      const words = wordsOf(query);
+      return editor.scene.order
+        .map((node) => ({ node, wrong: editor.problems.get(node.id)?.[0]?.message ?? "" }))
+        .map(({ node, wrong }) => ({ node, wrong, points: rank(words, `${node.title} ${node.id}`.toLowerCase(), `${node.title} ${node.id} ${node.face.title} ${wrong} ${wrong ? "error" : ""}`.toLowerCase()) }))
+        .filter((item) => item.points)
+        .sort((a, b) => b.points - a.points)
+        .map(({ node, wrong }) => ({ id: node.id, title: node.title, detail: wrong || node.face.title, note: node.id, run: () => editor.show(node.id) }));
+    },
+  });
+}
+
+/** @param {import("./app.js").App} app */
+export function palette(app) {
+  openPicker(app, {
+    label: "Commands",
+    entries: (query) => {
+      const words = wordsOf(query);
+      return [...app.commands.values()]
+        .filter((command) => command.id !== "palette" && (command.when?.(app) ?? true))
+        .map((command) => ({ command, points: rank(words, command.title.toLowerCase(), `${command.title} ${command.group}`.toLowerCase()) }))
+        .filter((item) => item.points)
+        .sort((a, b) => b.points - a.points)
+        .map(({ command }) => ({ id: command.id, title: command.title, detail: command.group, note: command.keys.map(app.keyText).join("  "), run: () => command.run(app) }));
+    },
+  });
 }

@@ -1,57 +1,110 @@
-// What stands around the canvas: the bar at the top, the outline of the graph for screen readers, the line at the foot.
+// What stands around the canvas: the bar at the top, the tools of what is chosen, the line at the foot.
 
-import { iconButton } from "./icons.js";
-import { search } from "./search.js";
+import { icon, iconButton } from "./icons.js";
+import { openMenu } from "./menu.js";
 
 /** @typedef {import("./app.js").App} App */
 
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 const SERVER_SECONDS = 5;
+const TOOLS = ["undo", "redo", "add", "fit", "find"];
+const CHOICE = ["run-to", "mute", "bypass", "collapse", "duplicate", "group", "delete", "menu"];
+const FILE_MENU = ["new", "open", "save", "save-as", "download", "refresh", "theme", "palette", "sheet"];
+
+/** A button for a command. @param {App} app @param {string} id */
+function commandButton(app, id) {
+  const command = /** @type {import("./commands.js").Command} */ (app.commands.get(id));
+  const keys = app.keysOf(command).slice(0, 1).map(app.keyText).join();
+  const button = iconButton(command.icon ?? "more", `${command.title}${keys ? ` (${keys})` : ""}`, () => app.does(id));
+  button.setAttribute("aria-label", command.title);
+  button.id = id;
+  return button;
+}
 
 /** @param {App} app */
 export function showTop(app) {
-  const tools = /** @type {HTMLElement} */ ($("tools"));
-  const buttons = ["undo", "redo", "fit"].map((id) => {
-    const command = /** @type {any} */ (app.commands.get(id));
-    const button = iconButton(command.icon, command.title, () => app.does(id));
-    button.id = id;
-    return button;
+  $("tools").append(...TOOLS.map((id) => commandButton(app, id)));
+  $("file").prepend(icon("more"));
+  $("file").addEventListener("click", () => {
+    const box = $("file").getBoundingClientRect();
+    openMenu(app, [box.left, box.bottom + 4], FILE_MENU.flatMap((id) => {
+      const command = app.commands.get(id);
+      return command ? [{ title: command.title, keys: app.keysOf(command).slice(0, 1).map(app.keyText).join(), run: () => command.run(app) }] : [];
+    }));
   });
-  const { view } = app.editor;
-  const adding = iconButton("add", "Add a node", () => search(app.editor, view.toWorld(view.width / 2, view.height / 2)));
-  adding.id = "add";
-  tools.append(...buttons, adding);
+  $("run").prepend(icon("run"));
   $("run").addEventListener("click", () => app.does("run"));
+  $("cancel").prepend(icon("stop"));
   $("cancel").addEventListener("click", () => app.does("cancel"));
+  $("count").addEventListener("change", () => {
+    app.count = Math.min(100, Math.max(1, Math.round(Number($("count").value)) || 1));
+    $("count").value = app.count;
+  });
   const usable = () => {
     for (const id of ["undo", "redo"]) $(id).disabled = !app.commands.get(id)?.when?.(app);
-  };
-  app.events.on("document", usable);
-  usable();
-  app.events.on("opened", () => {
+    const title = `${app.dirty ? "• " : ""}${app.file.title}`;
     $("title").textContent = app.file.title;
-    document.title = `${app.file.title} - Easel`;
-  });
-  app.events.on("run", (run) => {
-    $("cancel").hidden = !run || !["queued", "running"].includes(run.state);
-    $("status").textContent = run?.state ?? "";
+    $("title").classList.toggle("dirty", app.dirty);
+    document.title = `${title} - Easel`;
+  };
+  for (const name of /** @type {const} */ (["document", "opened", "saved"])) app.events.on(name, usable);
+  usable();
+}
+
+/** The tools of what is chosen. @param {App} app */
+export function showChoice(app) {
+  const bar = $("choice");
+  bar.append(...CHOICE.map((id) => commandButton(app, id)));
+  const words = Object.assign(document.createElement("span"), { className: "words" });
+  bar.prepend(words);
+  app.events.on("selection", () => {
+    const { size } = app.editor.selection;
+    bar.hidden = size === 0;
+    words.textContent = size === 1 ? "1 node" : `${size} nodes`;
+    $("chosen").textContent = size ? `${words.textContent} chosen` : "";
   });
 }
 
-/** The graph as a list in the page: for screen readers, and for tests. @param {App} app */
-export function showOutline(app) {
-  app.events.on("document", () => {
-    $("outline").replaceChildren(...app.editor.scene.order.map((node) => {
-      const line = document.createElement("li");
-      line.dataset.id = node.id;
-      line.textContent = `${node.title} (${node.face.title})`;
-      return line;
-    }));
-  });
+let serverReady = true;
+
+/** @param {number} seconds */
+const clock = (seconds) => (seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`);
+
+/** What the followed job does, in words. @param {App} app @param {import("./runs.js").Run | null} run */
+function words(app, run) {
+  const more = app.jobs.waiting.length > 1 ? `, ${app.jobs.waiting.length - 1} more wait` : "";
+  if (app.jobs.asked) return serverReady ? "Queueing" : "The worker is starting; the job waits for it";
+  if (!run) return "";
+  if (run.broken && run.busy) return "The server does not answer; the job goes on when it is back";
+  if (run.state === "queued") return `Queued${more}`;
+  if (run.state === "running") {
+    const [id, state] = [...run.states].find(([, item]) => item.state === "running") ?? ["", null];
+    const title = app.editor.scene.nodes.get(id)?.title ?? "Running";
+    const left = state?.eta ? `, about ${clock(state.eta)} left` : "";
+    return `${title}${state?.total && state.total > 1 ? ` ${state.value}/${state.total}` : ""}${left}${more}`;
+  }
+  if (run.state === "gone") return "The job was removed";
+  const spent = run.from && run.until ? ` after ${clock(run.until - run.from)}` : "";
+  return { succeeded: `Done${spent}`, failed: `Failed${spent}`, cancelled: `Cancelled${spent}`, interrupted: "Interrupted; it will go on", paused: "Paused", parked: "Parked: it ended its process twice" }[run.state] ?? run.state;
 }
 
 /** @param {App} app */
-export function showStatus(app) {
+export function showRun(app) {
+  const tell = (/** @type {import("./runs.js").Run | null} */ run) => {
+    $("cancel").hidden = !app.jobs.busy;
+    const text = words(app, run);
+    if ($("status").textContent !== text) $("status").textContent = text;
+    $("status").dataset.state = app.jobs.asked ? "asked" : (run?.state ?? "");
+    $("bar").hidden = !run?.busy;
+    $("bar").value = run?.part ?? 0;
+    $("run").querySelector("span").textContent = app.jobs.busy ? "Queue" : "Run";
+  };
+  app.events.on("run", tell);
+  app.events.on("jobs", () => tell(app.editor.run));
+}
+
+/** @param {App} app */
+export function showServer(app) {
   const look = async () => {
     let state = { ready: false, text: "The server does not answer" };
     try {
@@ -62,8 +115,14 @@ export function showStatus(app) {
     }
     $("server").textContent = state.text;
     $("server").classList.toggle("ready", state.ready);
+    serverReady = state.ready;
     app.events.emit("server", state);
   };
   look();
   setInterval(look, SERVER_SECONDS * 1000);
+  const zoom = $("zoom");
+  app.editor.renderer.painted = () => {
+    const text = `${Math.round(app.editor.view.scale * 100)}%`;
+    if (zoom.textContent !== text) zoom.textContent = text;
+  };
 }

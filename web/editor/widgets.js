@@ -1,8 +1,7 @@
-// Editing the value of a widget: one control of the page over the canvas, for the widget that has the focus.
+// Values of widgets: what a person typed, a step up or down, the weight of words in a prompt.
 
 import { evaluate } from "./arithmetic.js";
-import { setInput } from "./document.js";
-import { isNumber, Num, number, numberOf, numberText } from "./json.js";
+import { Num, number, numberOf, numberText } from "./json.js";
 
 /** @typedef {import("./catalogue.js").InputInfo} InputInfo */
 
@@ -25,7 +24,8 @@ export function typed(info, text) {
 /** @param {InputInfo} info @param {any} value @param {number} direction */
 export function stepped(info, value, direction) {
   const whole = !info.type.split(",").includes("FLOAT");
-  const step = info.step ?? (whole ? 1 : 0.1);
+  const fine = info.minimum !== null && info.maximum !== null && info.maximum - info.minimum <= 2;
+  const step = info.step ?? (whole ? 1 : fine ? 0.01 : 0.1);
   const text = whole ? `${numberText(value)}+(${direction * step})` : String(Number((numberOf(value) + direction * step).toFixed(10)));
   return typed(info, text) ?? value;
 }
@@ -46,64 +46,4 @@ export function weighted(text, from, to, by) {
   if (from === to) return { text, from, to };
   const next = `(${text.slice(from, to)}:${Math.round((1 + by) * 100) / 100})`;
   return { text: text.slice(0, from) + next + text.slice(to), from, to: from + next.length };
-}
-
-/** @param {import("./editor.js").Editor} editor @param {import("./scene.js").NodeView} node @param {import("./scene.js").Widget} widget @param {number} x world */
-export function use(editor, node, widget, x) {
-  const set = (/** @type {any} */ value, merge = "") => editor.edit(setInput(editor.doc, node.id, widget.name, value), widget.name, merge);
-  if (widget.linked) return;
-  if (typeof widget.value === "boolean") return set(!widget.value);
-  const edge = x < node.x + 30 ? -1 : x > node.x + node.w - 30 ? 1 : 0;
-  if (isNumber(widget.value) && edge) return set(stepped(widget.info, widget.value, edge), `${node.id}.${widget.name}`);
-  overlay(editor, node, widget, set);
-}
-
-/** @param {import("./editor.js").Editor} editor @param {import("./scene.js").NodeView} node @param {import("./scene.js").Widget} widget
- * @param {(value: any, merge?: string) => void} set */
-function overlay(editor, node, widget, set) {
-  const choices = widget.info.type.includes("COMBO") ? editor.catalogue.choices(widget.info) : null;
-  const box = document.createElement(widget.info.multiline ? "textarea" : choices ? "select" : "input");
-  box.className = "overlay";
-  box.setAttribute("aria-label", `${node.title}: ${widget.name}`);
-  const before = isNumber(widget.value) ? numberText(widget.value) : String(widget.value ?? "");
-  if (box instanceof HTMLSelectElement && choices) for (const choice of choices.includes(widget.value) ? choices : [widget.value, ...choices]) box.append(new Option(String(choice)));
-  box.value = before;
-  const { scale } = editor.view;
-  const [left, top] = editor.view.toScreen(node.x + 12, node.y + widget.y);
-  const corner = editor.canvas.getBoundingClientRect();
-  const rules = { left: left + corner.left, top: top + corner.top, width: (node.w - 24) * scale, height: Math.max(22, widget.h * scale) };
-  for (const [name, value] of Object.entries(rules)) box.style.setProperty(name, `${value}px`);
-  box.style.setProperty("font-size", `${Math.max(12, 13 * scale)}px`);
-  let open = true;
-  const close = (/** @type {boolean} */ keep) => {
-    if (!open) return;
-    open = false;
-    editor.editing = null;
-    const value = choices ? (choices.find((choice) => String(choice) === box.value) ?? widget.value) : typed(widget.info, box.value);
-    box.remove();
-    if (keep && value !== null && box.value !== before) set(value);
-    editor.renderer.draw();
-    editor.canvas.focus();
-  };
-  box.addEventListener("blur", () => close(true));
-  box.addEventListener("change", () => choices && close(true));
-  box.addEventListener("keydown", (event) => {
-    const key = /** @type {KeyboardEvent} */ (event);
-    if (key.isComposing) return;
-    if (key.key === "Escape") close(false);
-    else if (key.key === "Enter" && (key.ctrlKey || key.metaKey)) return close(true);
-    else if (key.key === "Enter" && !widget.info.multiline) close(true);
-    else if (key.ctrlKey && (key.key === "ArrowUp" || key.key === "ArrowDown") && box instanceof HTMLTextAreaElement) {
-      const next = weighted(box.value, box.selectionStart, box.selectionEnd, key.key === "ArrowUp" ? 0.05 : -0.05);
-      box.value = next.text;
-      box.setSelectionRange(next.from, next.to);
-      key.preventDefault();
-    }
-    key.stopPropagation();
-  });
-  editor.editing = { id: node.id, name: widget.name };
-  document.body.append(box);
-  box.focus();
-  if (box instanceof HTMLInputElement) box.select();
-  editor.renderer.draw();
 }

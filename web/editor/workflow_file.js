@@ -5,7 +5,7 @@ import { EASEL_STYLE, read, styleOf, write } from "./json.js";
 
 /** @typedef {import("./document.js").Doc} Doc */
 /** @typedef {import("./json.js").Style} Style */
-/** @typedef {{doc: Doc, style: Style, kind: "easel" | "api", notes: string[]}} Opened */
+/** @typedef {{doc: Doc, style?: Style, kind: "easel" | "api", notes: string[]}} Opened */
 
 export class NotAWorkflow extends Error {
   /** @param {string} message @param {boolean} [foreign] whether the server may know how to import it */

@@ -88,7 +88,7 @@ def _operation(route: Route, references: Any) -> dict[str, Any]:
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Easel: the API</title>
-<link rel="stylesheet" href="../../page.css"><link rel="icon" href="../../favicon.svg"></head>
+<link rel="stylesheet" href="../../style/theme.css"><link rel="icon" href="../../favicon.svg"></head>
 <body class="docs"><main><h1>Easel: the API</h1>
 <p>Requests and answers are JSON; unknown fields and values of another type are refused. An error is
 <code>{"error": {"code", "message", "hint", "node_id", "details"}}</code>. The machine-readable form of this page is

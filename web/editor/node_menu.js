@@ -1,0 +1,116 @@
+// Menus on the canvas: of a node, a link, a group, and of the empty ground.
+
+import { groupsOf, setInput } from "./document.js";
+import { openField } from "./field.js";
+import { openMenu } from "./menu.js";
+import { changeGroup, membersOf } from "./moving.js";
+import { removeGroup, resetValues, setColour, setTitle } from "./node_commands.js";
+import { splitLink } from "./rerouting.js";
+import { TITLE } from "./scene.js";
+import { search } from "./search.js";
+
+/** @typedef {import("./app.js").App} App */
+/** @typedef {import("./menu.js").Item} Item */
+
+/** @type {[string, string][]} */
+const COLOURS = [["No colour", ""], ["Red", "#5a2d2d"], ["Brown", "#5a4630"], ["Green", "#2d5236"], ["Blue", "#2d4460"], ["Purple", "#4a3560"]];
+
+/** Commands of the table as items. @param {App} app @param {string[]} ids @returns {Item[]} */
+const items = (app, ids) => ids.flatMap((id) => {
+  const command = app.commands.get(id);
+  return command ? [{ title: command.title, keys: command.keys.slice(0, 1).map(app.keyText).join(), run: () => command.run(app), disabled: !(command.when?.(app) ?? true) }] : [];
+});
+
+/** @param {App} app @param {import("./pointer.js").At} at */
+export function openCanvasMenu(app, at) {
+  const { editor } = app;
+  const { scene } = editor;
+  const place = /** @type {[number, number]} */ ([at.event.clientX, at.event.clientY]);
+  const node = scene.nodeAt(at.x, at.y);
+  if (node) {
+    if (!editor.selection.has(node.id)) editor.select([node.id]);
+    return openMenu(app, place, nodeItems(app, node.id, place));
+  }
+  const link = scene.linkAt(at.x, at.y);
+  if (link) {
+    return openMenu(app, place, [
+      { title: "Add a reroute", run: () => void splitLink(editor, link, at) },
+      { title: "Delete the link", run: () => editor.edit(setInput(editor.doc, link.to.id, link.socket.name, undefined), "Cut link") },
+    ]);
+  }
+  const group = scene.groupAt(at.x, at.y)?.group ?? scene.groups.find((item) => at.x > item.x && at.y > item.y && at.x < item.x + item.w && at.y < item.y + item.h);
+  return openMenu(app, place, [
+    { title: "Add a node", keys: "double click", run: () => search(app, [at.x, at.y]) },
+    ...(group ? groupItems(app, group) : []),
+    null,
+    ...items(app, ["paste", "select-all", "fit", "layout", "find"]),
+    null,
+    ...items(app, ["run", "save", "palette"]),
+  ]);
+}
+
+/** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
+const nodeItems = (app, id, at) => [
+  ...items(app, ["run-to", "rename", "edit-values"]),
+  null,
+  ...items(app, ["copy", "duplicate", "mute", "bypass", "collapse", "pin", "group"]),
+  { title: "Values back to their defaults", run: () => resetValues(app, id) },
+  { title: "Colour…", run: () => openMenu(app, at, COLOURS.map(([title, color]) => ({ title, run: () => setColour(app, id, color) }))) },
+  null,
+  ...items(app, ["heal", "delete"]),
+];
+
+/** @param {App} app @param {import("./scene.js").GroupView} group @returns {Item[]} */
+const groupItems = (app, group) => [
+  null,
+  { title: "Rename the group", run: () => renameGroup(app, group.index) },
+  { title: "Choose its nodes", run: () => app.editor.select(membersOf(app.editor, group).map((node) => node.id)) },
+  { title: "Remove the group, not its nodes", run: () => removeGroup(app, group.index) },
+  ...["#3f789e", "#8a4a4a", "#4a8a5a", "#8a7a3a"].map((color, order) => ({ title: `Group colour: ${["blue", "red", "green", "yellow"][order]}`, run: () => app.editor.edit(changeGroup(app.editor, group.index, "color", color), "Colour") })),
+];
+
+/** By key: the menu of the chosen node, or of the ground. @param {App} app */
+export function openMenuAtChoice(app) {
+  const { editor } = app;
+  const node = editor.scene.nodes.get([...editor.selection][0] ?? "");
+  const corner = editor.canvas.getBoundingClientRect();
+  const [sx, sy] = node ? editor.view.toScreen(node.x + 20, node.y + TITLE) : [editor.view.width / 2, editor.view.height / 2];
+  const at = /** @type {[number, number]} */ ([corner.left + sx, corner.top + sy]);
+  if (node) return openMenu(app, at, nodeItems(app, node.id, at));
+  return openMenu(app, at, items(app, ["add", "paste", "select-all", "fit", "layout", "find", "run", "save"]));
+}
+
+/** Double click on a title. @param {App} app @param {import("./pointer.js").At} at */
+export function renameAt(app, at) {
+  const { scene } = app.editor;
+  const node = scene.nodeAt(at.x, at.y);
+  if (node && at.y < node.y + TITLE && at.x > node.x + 24) {
+    rename(app, node.id);
+    return true;
+  }
+  const group = node ? null : scene.groupAt(at.x, at.y);
+  if (group?.part === "title") renameGroup(app, group.group.index);
+  return group !== null;
+}
+
+/** @param {App} app @param {string} id */
+export function rename(app, id) {
+  const { scene } = app.editor;
+  const node = scene.nodes.get(id);
+  if (!node) return;
+  const place = () => {
+    const now = scene.nodes.get(id);
+    return now ? { x: now.x + 24, y: now.y + 2, w: Math.max(100, now.w - 48), h: TITLE - 4 } : null;
+  };
+  openField(app.editor, { place, text: node.title, label: "Title", done: (text) => setTitle(app, id, text) });
+}
+
+/** @param {App} app @param {number} index */
+function renameGroup(app, index) {
+  const { editor } = app;
+  const place = () => {
+    const group = editor.scene.groups[index];
+    return group ? { x: group.x + 6, y: group.y + 2, w: group.w - 12, h: TITLE - 4 } : null;
+  };
+  openField(editor, { place, text: String(groupsOf(editor.doc)[index]?.get("title") ?? ""), label: "Title of the group", done: (text) => editor.edit(changeGroup(editor, index, "title", text), "Rename group") });
+}
