@@ -160,7 +160,7 @@ def test_widgets_are_dragged_filtered_weighted_and_can_be_linked(canvas: Canvas)
 
 def test_seeds_change_as_their_policy_says_and_visibly(canvas: Canvas) -> None:
     page = canvas.page
-    x, y = canvas.widget("sampler", "seed")
+    _, y = canvas.widget("sampler", "seed")
     right = canvas.at("(n => [n.x + n.w - 20, 0])(s.nodes.get('sampler'))")[0]
     page.mouse.click(right, y)
     page.get_by_role("menuitemradio", name="Count up at each run").click()
