@@ -39,6 +39,7 @@ class Supervisor:
         self._worker: WorkerProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._up = asyncio.Event()
         self._questions: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count(1)
 
@@ -68,14 +69,17 @@ class Supervisor:
             await self._worker.send(header, parts)
 
     async def ask(self, kind: str, data: Any, wait: float = 30.0) -> Any:
-        """What the worker answers to a question, also while it runs a job. Raises Busy without a worker, else what it raises."""
-        if not self.ready:
-            raise Busy("The worker is not up yet", hint="Try again in a moment.")
+        """What the worker answers to a question, also while it runs a job; waits for one that is starting.
+
+        Raises Busy when there is no answer within `wait` seconds, InvalidInput for a question that it refuses.
+        """
         number = next(self._numbers)
         answer = self._questions[number] = asyncio.get_running_loop().create_future()
         try:
-            await self.send({"type": "ask", "id": number, "kind": kind}, (dump_json(data),))
-            return await asyncio.wait_for(answer, wait)
+            async with asyncio.timeout(wait):
+                await self._up.wait()
+                await self.send({"type": "ask", "id": number, "kind": kind}, (dump_json(data),))
+                return await answer
         except TimeoutError as error:
             raise Busy(f"The worker did not answer within {wait:g} s", hint="Try again.") from error
         finally:
@@ -138,6 +142,7 @@ class Supervisor:
                     case "ready":
                         self.hello = frame.header["about"]
                         self.ready = was_ready = True
+                        self._up.set()
                         self._on_ready()
                     case "alive":
                         self.stats = frame.header["stats"]
@@ -149,6 +154,7 @@ class Supervisor:
             log.exception("A message of the worker could not be handled; it is ended")
         finally:
             self.ready = False
+            self._up.clear()
             watch.cancel()
             for question in self._questions.values():
                 if not question.done():

@@ -264,6 +264,20 @@ async def test_pictures_of_a_dataset_and_their_captions_are_edited(api):
     assert not (api.settings.data / "datasets/mine/a.txt").exists()
 
 
+async def test_the_buckets_of_a_dataset_are_told_before_anything_is_trained(api):
+    for name, size in (("a.png", (512, 512)), ("b.png", (1024, 1024)), ("wide.png", (300, 100)), ("tiny.png", (20, 20))):
+        await api.json("PUT", f"/api/v1/datasets/sizes/pictures/{name}", 201, data=png(size=size))
+    table = await api.json("GET", "/api/v1/datasets/sizes/buckets")
+    square = next(bucket for bucket in table["buckets"] if bucket["width"] == bucket["height"] == 512)
+    told = {picture["name"]: picture for picture in square["pictures"]}
+    assert (told["a.png"]["scale"], told["b.png"]["scale"], told["a.png"]["cropped"]) == (1, 0.5, 0)
+    assert any(bucket["width"] > bucket["height"] for bucket in table["buckets"])
+    small = await api.json("GET", "/api/v1/datasets/sizes/buckets?rule=least_crop_no_upscale")
+    assert "tiny.png" in [misfit["name"] for misfit in small["misfits"]]
+    assert "multiple" in (await api.json("GET", "/api/v1/datasets/sizes/buckets?step=20", 422))["error"]["message"]
+    await api.json("GET", "/api/v1/datasets/sizes/buckets?rule=other", 400)
+
+
 @pytest.mark.parametrize("name", ["..%2f..%2fx.png", "a%00.png", "x.txt", "..%2fother%2fa.png"])
 async def test_a_dataset_is_not_left(api, name):
     await api.json("PUT", f"/api/v1/datasets/mine/pictures/{name}", 400, data=png())

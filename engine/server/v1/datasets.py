@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aiohttp import web
 from pydantic import Field
@@ -18,7 +18,7 @@ from engine.server.pictures import size_of
 from engine.server.responses import json_response
 from engine.server.state import server_of
 from engine.server.v1.forms import Paged
-from engine.server.v1.routing import Answer, Strict, Table, read_body, read_query
+from engine.server.v1.routing import Answer, Query, Strict, Table, read_body, read_query
 
 table = Table("datasets")
 
@@ -64,6 +64,39 @@ class CaptionRequest(Strict):
     )
 
 
+class BucketQuery(Query):
+    """A plan of buckets, as the node Buckets takes it."""
+
+    width: Annotated[int, Field(ge=64, le=8192, description="The wanted size; only its area counts, except for one_size.")] = 512
+    height: Annotated[int, Field(ge=64, le=8192)] = 512
+    smallest: Annotated[int, Field(ge=64, le=8192, description="Bounds of a side.")] = 256
+    largest: Annotated[int, Field(ge=64, le=8192)] = 1024
+    step: Annotated[int, Field(ge=8, le=512, description="What sides are multiples of.")] = 64
+    rule: Literal["least_crop", "least_crop_no_upscale", "kohya", "kohya_no_upscale", "one_size"] = "least_crop"
+
+
+class Fitted(Answer):
+    name: str
+    scale: float = Field(description="Over 1: it is enlarged.")
+    cropped: float = Field(description="The share of its area that is cut off.")
+
+
+class Bucket(Answer):
+    width: int
+    height: int
+    pictures: list[Fitted]
+
+
+class Misfit(Answer):
+    name: str
+    reason: str
+
+
+class BucketTable(Answer):
+    buckets: list[Bucket]
+    misfits: list[Misfit] = Field(description="Pictures that fit no bucket.")
+
+
 class PictureQuery(Paged):
     search: Annotated[str, Field(max_length=200, description="Only pictures whose name or caption contains this, in any case.")] = ""
 
@@ -90,6 +123,32 @@ async def pictures(request: web.Request) -> web.Response:
     query, root = read_query(request, PictureQuery), _dataset(request)
     most = server_of(request).settings.max_pixels
     return json_response(await asyncio.to_thread(_listed, root, query, most))
+
+
+@table.add("GET", "/datasets/{dataset}/buckets", query=BucketQuery, answer=BucketTable)
+async def buckets(request: web.Request) -> web.Response:
+    """The sizes at which the pictures of a dataset would be trained, and what is enlarged or cut off for that."""
+    query, root = read_query(request, BucketQuery), _dataset(request)
+    most = server_of(request).settings.max_pixels
+
+    def sizes() -> dict[str, tuple[int, int]]:
+        found = {name: size_of(inside(root, name), most) for name in sorted(_names(root)) if kind_of(name) == "image"}
+        return {name: size for name, size in found.items() if size is not None}
+
+    known = await asyncio.to_thread(sizes)
+    asked = {"plan": query.model_dump(), "sizes": list(known.values())}
+    chosen = (await server_of(request).supervisor.ask("buckets", asked))["chosen"]
+    rows: dict[tuple[int, int], Bucket] = {}
+    misfits = []
+    for (name, (width, _)), bucket in zip(known.items(), chosen, strict=True):
+        if isinstance(bucket, str):
+            misfits.append(Misfit(name=name, reason=bucket))
+            continue
+        own_width, own_height, resized_width, resized_height = bucket
+        row = rows.setdefault((own_width, own_height), Bucket(width=own_width, height=own_height, pictures=[]))
+        lost = 1 - own_width * own_height / (resized_width * resized_height)
+        row.pictures.append(Fitted(name=name, scale=resized_width / width, cropped=lost))
+    return json_response(BucketTable(buckets=[rows[size] for size in sorted(rows)], misfits=misfits).model_dump())
 
 
 @table.add("PUT", "/datasets/{dataset}/captions/{picture:.+}", body=CaptionRequest, answer=Caption)
