@@ -28,7 +28,7 @@ from engine.graph.graph import Graph, Node
 from engine.graph.items import FileStamp, Result
 from engine.graph.lanes import Lanes
 from engine.graph.node import Definition
-from engine.graph.perform import Around, Work
+from engine.graph.perform import Around, Measure, Work
 from engine.graph.plan import Planner
 from engine.graph.records import Record
 from engine.graph.registry import Registry
@@ -63,6 +63,7 @@ class Executor:
 
     numerics: what decides numeric results besides code and inputs (device kind, dtypes, library versions); it enters every digest.
     around: a context manager for each call of a node, given its NodeInfo and arguments (gradient mode, checks of the arguments).
+    measure: begins to measure memory, for the records of nodes that compute on the device.
     max_steps: most nodes of one run, those that nodes expand to included.
     code_version: the digest of the code behind a definition; by default that of the sources its module reaches.
     """
@@ -81,6 +82,7 @@ class Executor:
         cpu_threads: int = 2,
         io_threads: int = 4,
         max_steps: int = 1_000_000,
+        measure: Measure | None = None,
     ) -> None:
         self.registry = registry
         self.cache = cache or Cache()
@@ -95,6 +97,7 @@ class Executor:
         self._kinds: dict[str, Kind] = {}
         self._numbers = itertools.count(1)
         self.max_steps = max_steps
+        self.measure = measure
 
     async def run(
         self,
@@ -224,7 +227,7 @@ class _Active:
         )  # fmt: skip
         run.performer = Work(
             run, lanes=executor.lanes, cache=executor.cache, planner=planner, cancel=self._cancel, around=executor._around,
-            context_of=self._context, stamps=executor.stamps,
+            context_of=self._context, stamps=executor.stamps, measure=executor.measure,
         )  # fmt: skip
         return run
 

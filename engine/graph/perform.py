@@ -15,7 +15,7 @@ from engine.graph import calls as calling
 from engine.graph.cache import Cache
 from engine.graph.calls import Call
 from engine.graph.cancel import CancelToken
-from engine.graph.catalogue import NodeInfo
+from engine.graph.catalogue import Lane, NodeInfo
 from engine.graph.context import Context
 from engine.graph.expansion import Expander, Rewrite
 from engine.graph.items import FileStamp, Item, Result
@@ -28,6 +28,10 @@ from engine.graph.run import Run
 from engine.graph.steps import Assembly, Step
 
 Around = Callable[[NodeInfo, dict[str, Any]], AbstractContextManager[Any]]
+
+
+Measure = Callable[[], Callable[[], int | None]]
+"""Begins to measure memory; what it returns gives the most bytes in use since then."""
 
 
 class Outcome(NamedTuple):
@@ -46,6 +50,7 @@ class Work:
     def __init__(
         self, run: Run, *, lanes: Lanes, cache: Cache, planner: Planner, cancel: CancelToken, around: Around,
         context_of: Callable[[Step, Call], Context], stamps: Callable[[dict[str, Any]], tuple[FileStamp, ...]],
+        measure: Measure | None = None,
     ) -> None:  # fmt: skip
         self._run = run
         self._lanes = lanes
@@ -56,6 +61,7 @@ class Work:
         self._around = around
         self._context_of = context_of
         self._stamps = stamps
+        self._measure = measure
         self._tasks: set[asyncio.Task[None]] = set()  # belongs to the thread of the event loop
 
     def work(self, step: Step) -> Callable[[], None]:
@@ -146,9 +152,12 @@ class Work:
 
     def _call(self, step: Step, call: Call) -> Outcome:
         given = self._prepare(step, call)
+        peak = self._measure() if self._measure is not None and step.kind.info.lane is Lane.DEVICE else None
         began = time.perf_counter()
         with self._around(step.kind.info, given):
             returned = step.kind.definition.function(**given)
+        if peak is not None:
+            step.memory = max(step.memory or 0, peak() or 0) or None
         return self._outcome(step, call, returned, time.perf_counter() - began)
 
     async def _call_async(self, step: Step, call: Call) -> Outcome:

@@ -31,7 +31,10 @@ KEPT_WORKFLOWS = 500
 
 
 class Record(NamedTuple):
-    """What became of one node in one run. `reason` is a text such as "hit disk" or "input steps changed 20 -> 25"; `digest` is hex."""
+    """What became of one node in one run. `reason` is a text such as "hit disk" or "input steps changed 20 -> 25"; `digest` is hex.
+
+    memory: the most bytes in use while it computed on the device; None where that was not measured.
+    """
 
     node_id: str
     display_id: str
@@ -40,6 +43,7 @@ class Record(NamedTuple):
     cached: bool
     seconds: float
     digest: str
+    memory: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return self._asdict()

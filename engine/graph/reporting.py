@@ -117,7 +117,7 @@ class Report:
 
     def record(self, step: Step, reason: str, *, cached: bool, seconds: float = 0.0) -> None:
         node = step.node
-        record = Record(node.id, node.display_id, node.type, reason, cached, seconds, step.digest.hex())
+        record = Record(node.id, node.display_id, node.type, reason, cached, seconds, step.digest.hex(), step.memory)
         self.records[node.id] = record
         self._batch.append(record)
         if len(self._batch) >= _BATCH or time.monotonic() - self._batch_time > _BATCH_SECONDS:

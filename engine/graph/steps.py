@@ -91,6 +91,7 @@ class Step:
     unsettled: a fingerprint needs linked values, so the digest is made up for this run and each call is looked up under its own.
     distrusted: what the cache holds of it did not hold good in this run.
     partial: it ended early because it was asked to, or comes from one that did: its result is good for this run only.
+    memory: the most bytes in use while it was called, where that is measured.
     uses: how many steps may still read the result; held: the steps whose `uses` count this one.
     leader: the step with the same digest that runs in its place; followers: those for which this one does.
     """
@@ -113,6 +114,7 @@ class Step:
         "links",
         "literals",
         "loading",
+        "memory",
         "node",
         "order",
         "outward",
@@ -153,6 +155,7 @@ class Step:
         self.error: EaselError | None = None
         self.reason = ""
         self.loading = False
+        self.memory: int | None = None
         self.distrusted = False
         self.partial = False
         self.started = False

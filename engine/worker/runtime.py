@@ -18,6 +18,7 @@ from engine.graph.folders import Folders
 from engine.graph.records import RecordStore, records_path
 from engine.graph.registry import Registry
 from engine.settings import Settings
+from engine.worker.peak_memory import measurer
 
 
 class Runtime:
@@ -38,6 +39,7 @@ class Runtime:
             numerics=numerics,
             around=self._around,
             max_steps=settings.max_steps,
+            measure=measurer(self.device),
         )
 
     def catalogue(self) -> Catalogue:

@@ -75,6 +75,13 @@ def train(ctx: Context, steps: int = 30, start: int = 1) -> int:
     return value
 
 
+@node("Fill", category="test", lane="device", cache="always_run")
+def fill(megabytes: int = 200, a: int = 0) -> int:
+    """Take memory, and let go of it."""
+    taken = b"x" * (megabytes << 20)
+    return len(taken) >> 20
+
+
 @node("Sleep", category="test", cache="always_run")
 def sleep(seconds: float = 60.0) -> int:
     """Sleep without looking at anything."""
@@ -118,6 +125,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "Train": {"steps": 30, "start": 1},
     "Fail": {"text": "it does not work", "a": 0},
     "Die": {"a": 0},
+    "Fill": {"megabytes": 200, "a": 0},
     "Block": {"message": "not today"},
 }
 

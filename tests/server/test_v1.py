@@ -223,3 +223,12 @@ async def test_the_description_knows_every_route_and_the_docs_page_shows_it(api)
     async with api.get("/api/v1/docs") as response:
         page = await response.text()
     assert response.content_type == "text/html" and all(path in page for _, path in operations)
+
+
+async def test_a_record_tells_how_much_memory_a_node_took(api):
+    def memory(job):
+        return {record["node_id"]: record["memory"] for record in job["nodes"]}
+
+    small, large = [(await over(api, (await submit(api, one("Fill", megabytes=size)))["id"]))["id"] for size in (1, 300)]
+    first, second = [memory(await api.json("GET", f"/api/v1/jobs/{job_id}/nodes")) for job_id in (small, large)]
+    assert first["show"] is None and 250 << 20 < second["node"] - first["node"] < 350 << 20

@@ -61,6 +61,9 @@ class NodeRecord(Answer):
     cached: bool
     seconds: float
     digest: str = Field(description="The name of the computation.")
+    memory: int | None = Field(
+        description="The most bytes in use while it computed on the device: of the device, or of the worker's main memory on a CPU."
+    )
 
 
 class NodeRecords(Answer):
