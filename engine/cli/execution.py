@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain
@@ -75,7 +75,7 @@ def _run_here(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
         prompt = api_prompt(validated.graph, catalogue)
         job = replace(runtime.job(uuid.uuid4().hex, "", prompt, {"easel": workflow.to_json()}), preview_size=0)
         cancel = CancelToken()
-        with RunDisplay(_labels(workflow)) as display, _interrupting(cancel):
+        with RunDisplay(_labels(workflow)) as display, _interrupting(cancel.give_way):
             outcome = asyncio.run(
                 runtime.executor.run(
                     validated.graph, validated.outputs, job=job, emit=lambda event: display.show(event.to_json()), cancel=cancel
@@ -91,7 +91,7 @@ def _run_on_server(settings: Settings, url: str, workflow: Workflow, out: Path |
 
     typer.echo(f"the server at {url} has the data folder open and runs it", err=True)
     cancel = CancelToken()
-    with RunDisplay(_labels(workflow)) as display, _interrupting(cancel):
+    with RunDisplay(_labels(workflow)) as display, _interrupting(cancel.cancel):
         job = asyncio.run(_follow(settings, url, workflow, display, cancel))
     folders = Folders.of(settings)
     if job.state != "succeeded" and not job.failures:
@@ -120,13 +120,13 @@ async def _follow(settings: Settings, url: str, workflow: Workflow, display: Run
 
 
 @contextmanager
-def _interrupting(cancel: CancelToken) -> Iterator[None]:
-    """Ctrl+C asks the run to stop at its next step; a second one ends the process."""
+def _interrupting(stop_run: Callable[[], None]) -> Iterator[None]:
+    """Ctrl+C asks the run to stop at its next step; a second one ends the process. A training that runs here goes on when run again."""
 
     def stop(*_: Any) -> None:
         signal.signal(signal.SIGINT, before)
         typer.echo("stopping after this step; Ctrl+C again ends at once", err=True)
-        cancel.cancel()
+        stop_run()
 
     before = signal.signal(signal.SIGINT, stop)
     try:

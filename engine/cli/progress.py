@@ -33,7 +33,7 @@ class RunDisplay:
         node = str(event.get("node_id", ""))
         match event["type"]:
             case "job_started":
-                self.progress.update(self.whole, total=event["total"])
+                self.progress.update(self.whole, total=event["total"], completed=0)
             case "nodes_cached":
                 self.progress.update(self.whole, completed=len(event["nodes"]))
             case "node_started":
@@ -45,6 +45,9 @@ class RunDisplay:
             case "node_finished" if not event["cached"]:
                 self.progress.advance(self.whole)
                 self._remove_steps(node)
+            case "job_interrupted":
+                for running in list(self.steps):
+                    self._remove_steps(running)
             case "node_failed":
                 self._remove_steps(node)
                 error = event.get("error") or {}

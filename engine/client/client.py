@@ -110,6 +110,17 @@ class Client:
     async def cancel(self, id: str) -> JobView:
         return JobView.of(await self._json("POST", f"jobs/{quote(id, safe='')}/cancel"))
 
+    async def pause(self, id: str) -> JobView:
+        """Keep a waiting job from starting, or stop the running one at its next step; `release` lets it go on from there."""
+        return JobView.of(await self._json("POST", f"jobs/{quote(id, safe='')}/pause"))
+
+    async def release(self, id: str) -> JobView:
+        return JobView.of(await self._json("POST", f"jobs/{quote(id, safe='')}/release"))
+
+    async def finish(self, id: str) -> JobView:
+        """Let a training that runs end at its next step with what it has learned."""
+        return JobView.of(await self._json("POST", f"jobs/{quote(id, safe='')}/finish"))
+
     async def wait(self, id: str) -> JobView:
         """Until the job is over."""
         async for _ in self.events(id):

@@ -23,6 +23,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from engine.errors import Preempted
 from engine.graph import Context, Shown, node
 
 
@@ -36,6 +37,22 @@ def shout(text: str, times: Annotated[int, Field(ge=1, le=5)] = 1) -> str:
 def fail(text: str) -> str:
     """Never works."""
     raise ValueError("the reason")
+
+
+@node("Count", category="test", grad=True)
+def count(ctx: Context, steps: int = 40) -> str:
+    """Count, and go on where it stopped."""
+    step = ctx.checkpoint.load() or 0
+    print("from", step, flush=True)
+    while step < steps:
+        try:
+            ctx.progress(step, steps)
+        except Preempted:
+            ctx.checkpoint.save(step)
+            raise
+        step += 1
+        time.sleep(0.05)
+    return f"counted to {step}"
 
 
 @node("Wait", category="test")
@@ -170,6 +187,21 @@ def test_ctrl_c_stops_at_the_next_step(data: Path) -> None:
     assert process.returncode == 1
     assert "stopping" in errors
     assert "Traceback" not in errors
+
+
+def test_ctrl_c_keeps_what_a_training_came_to(data: Path) -> None:
+    path = workflow(data, say={"class_type": "Count", "inputs": {}})
+    process = subprocess.Popen(command(path, "--data", data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "from 0\n"
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 1
+    done = run(path, "--data", data)
+    first, file = done.stdout.splitlines()
+    assert done.returncode == 0 and 0 < int(first.removeprefix("from ")) < 40
+    assert Path(file).read_text() == "counted to 40"
 
 
 def test_the_server_that_has_the_data_folder_open_does_it(data: Path, tmp_path: Path) -> None:
