@@ -43,17 +43,18 @@ class Styled(NamedTuple):
 
 
 class Filled(NamedTuple):
-    """Both prompts with everything chosen; the positive one without its networks."""
+    """Both prompts with everything chosen; called: the positive one without its networks, and these."""
 
-    positive: Called
+    positive: str
     negative: str
+    called: Called
 
 
 def _filled(ctx: Context, positive: str, negative: str, seed: int, variants: bool) -> Filled:
     if variants:
         random = Random(seed)
         positive, negative = (fill_in(text, random, lambda name: _wildcard(ctx, name)) for text in (positive, negative))
-    return Filled(take_networks(positive), negative)
+    return Filled(positive, negative, take_networks(positive))
 
 
 def _read(ctx: Context, folder: str, name: str) -> str:
@@ -78,12 +79,12 @@ def _wildcard(ctx: Context, name: str) -> Sequence[str]:
 def _files(ctx: Context, positive: str, negative: str, seed: int, variants: bool) -> list[Any]:
     """What decides the result besides the inputs: the texts chosen from wildcards, the LoRAs and embeddings they call, as they are now."""
     filled = _filled(ctx, positive, negative, seed, variants)
-    loras = [file_of(network.name, ctx.folders.list("loras")) for network in filled.positive.networks]
+    loras = [file_of(network.name, ctx.folders.list("loras")) for network in filled.called.networks]
     states = [ctx.folders.resolve("loras", file).stat() for file in loras]
-    text = f"{filled.positive.text}\n{filled.negative}".lower()
+    text = f"{filled.called.text}\n{filled.negative}".lower()
     embeddings = {file for file in ctx.folders.list("embeddings") if PurePosixPath(file).stem.lower() in text}
     lora_stamps = [[file, state.st_size, state.st_mtime_ns] for file, state in zip(loras, states, strict=True)]
-    return [filled.positive.text, filled.negative, lora_stamps, stamps(ctx, embeddings)]
+    return [filled.called.text, filled.negative, lora_stamps, stamps(ctx, embeddings)]
 
 
 @node("PromptA1111", category="conditioning", display_name="Prompt (A1111 Syntax)", lane="device", fingerprint=_files)
@@ -117,21 +118,21 @@ def prompt_a1111(
     variants: whether `{a|b}` and `__name__` are chosen from; the web UI itself leaves them as they are.
 
     Returns:
-        positive_text: the prompt that was encoded, everything chosen and networks taken out.
+        positive_text: the prompt with everything chosen, for what wants to tell it.
         negative_text: the same of the negative one.
     """
     filled = _filled(ctx, positive, negative, seed, variants)
-    for call in filled.positive.unknown:
+    for call in filled.called.unknown:
         ctx.warn(f"Nothing is known that {call[:100]} could call; it is left out.", "Only <lora:name:weight> is known.")
-    for network in filled.positive.networks:
+    for network in filled.called.networks:
         lora = load_lora(ctx.folders.resolve("loras", file_of(network.name, ctx.folders.list("loras"))))
         adapted = apply_lora(model, clip, lora, network.unet, network.text)
         model, clip = adapted.model, adapted.clip or clip
     if clip_skip > 1:
         clip = clip.with_skip(-clip_skip)
     timing = Timing(steps, second_order, first_pass_steps)
-    encoded = encode_prompts(ctx.memory, clip, filled.positive.text, filled.negative, timing, emphasis, words_of(ctx))
-    return Prompted(model, clip, encoded.positive, encoded.negative, filled.positive.text, filled.negative)
+    encoded = encode_prompts(ctx.memory, clip, filled.called.text, filled.negative, timing, emphasis, words_of(ctx))
+    return Prompted(model, clip, encoded.positive, encoded.negative, filled.positive, filled.negative)
 
 
 @node("StyleA1111", category="text", display_name="Styles (A1111)", lane="io")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from math import ceil
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ _SAMPLERS = frozenset({"KSampler", "KSamplerAdvanced"})
 _CHECKPOINTS = frozenset({"LoadCheckpoint", "CheckpointLoaderSimple"})
 _TEXTS = frozenset({"CLIPEncode", "CLIPTextEncode"})
 _PROMPT = "PromptA1111"
+_SECOND_PASS = frozenset({"HighResFix"})
 _LORAS = frozenset({"LoraLoader", "LoraLoaderModelOnly", "LoadLora"})
 
 
@@ -35,8 +37,10 @@ def infotext_of(prompt: Mapping[str, Any], node_id: str, size: tuple[int, int], 
     if sampler is None:
         return None
     own = graph.inputs(sampler)
+    second = _second_pass(graph.inputs(graph.first(node_id, _SECOND_PASS)))
+    scale = float(second.get("Hires upscale", 1.0))
     name, schedule = theirs(str(own.get("sampler_name", "")), str(own.get("scheduler", "")))
-    width, height = size
+    width, height = (round(side / scale) for side in size)
     checkpoint = graph.literal(graph.first(sampler, _CHECKPOINTS), "ckpt_name")
     loras = [(str(inputs.get("lora_name")), inputs) for inputs in map(graph.inputs, graph.upstream(sampler, "model", _LORAS))]
     settings = {
@@ -51,11 +55,21 @@ def infotext_of(prompt: Mapping[str, Any], node_id: str, size: tuple[int, int], 
         "Clip skip": graph.clip_skip(sampler),
         "RNG": "CPU",
         "Emphasis": graph.emphasis(sampler),
+        **second,
     }
     calls = "".join(f" <lora:{PurePosixPath(file).stem}:{_strengths(inputs)}>" for file, inputs in reversed(loras))
     plain = {key: _number(value) for key, value in settings.items() if isinstance(value, str | int | float)}
     info = Infotext((positive or graph.text(sampler, "positive")) + calls, negative or graph.text(sampler, "negative"), plain)
     return Drawn(info, checkpoint, tuple(file for file, _ in loras))
+
+
+def _second_pass(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What A1111 says of a hires fix. It counts all steps, of which the share `denoise` and one more are run; ours are those."""
+    steps, denoise, scale = inputs.get("steps"), inputs.get("denoise"), inputs.get("scale_by")
+    if not (isinstance(steps, int) and isinstance(denoise, int | float) and isinstance(scale, int | float) and denoise > 0 < scale):
+        return {}
+    all_steps = max(steps, ceil((steps - 1) / denoise))
+    return {"Denoising strength": denoise, "Hires upscale": scale, "Hires steps": all_steps, "Hires upscaler": "Latent"}
 
 
 def _strengths(inputs: Mapping[str, Any]) -> str:

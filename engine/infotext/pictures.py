@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import EaselError, InvalidInput, QuotaExceeded
 from engine.graph.limits import DEFAULT_LIMITS, Limits
+from engine.graph.strict_json import read_json
 from engine.graph.workflow import Workflow
 from engine.graph.workflow_reader import parse_document
 from engine.infotext.text import parse_infotext
@@ -62,7 +63,8 @@ def import_texts(texts: Mapping[str, str], files: Mapping[str, Sequence[str]], l
     for name in WORKFLOWS:
         if name in texts:
             try:
-                return Imported(parse_document(texts[name], limits), name, tuple(reasons))
+                document = read_json(texts[name], limits, nan=True)
+                return Imported(parse_document(document, limits, checked=True), name, tuple(reasons))
             except EaselError as error:
                 reasons.append(f"Its text {name!r} cannot be used: {error.message}")
     if PARAMETERS in texts:

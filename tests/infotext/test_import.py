@@ -148,7 +148,7 @@ def test_a_workflow_in_the_picture_goes_before_the_infotext():
     both = png({"prompt": json.dumps(api), "parameters": LINE})
     assert import_picture(both, FILES).source == "prompt"
     assert list(import_picture(png({"prompt": json.dumps(api), "easel": json.dumps(easel)}), FILES).workflow.nodes) == ["x"]
-    damaged = import_picture(png({"prompt": '{"1": NaN}', "parameters": f"a\n{LINE}"}), FILES)
+    damaged = import_picture(png({"prompt": '{"1": ', "parameters": f"a\n{LINE}"}), FILES)
     assert damaged.source == "parameters" and "'prompt'" in damaged.notes[0]
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from engine.graph import Context, JobInfo
 from engine.infotext.from_graph import infotext_of
 from engine.infotext.pictures import import_texts
-from engine.infotext.text import parse_infotext
+from engine.infotext.text import parse_infotext, write_infotext
 from nodes.infotext import save_image_a1111
 
 GRAPH = {
@@ -62,6 +62,23 @@ def test_prompts_of_a1111s_node_are_taken_as_they_are():
     info = infotext_of(graph, "10", (64, 32)).info
     assert (info.prompt, info.negative) == ("a [b:c:0.5] <lora:x:1>", "d")
     assert (info.settings["Clip skip"], info.settings["Emphasis"], info.settings["Denoising strength"]) == ("3", "No norm", "0.5")
+
+
+def test_a_second_pass_is_a_hires_fix_and_comes_back_as_one():
+    larger = {
+        "samples": ["8", 0],
+        "model": ["2", 0],
+        "positive": ["4", 0],
+        "negative": ["6", 0],
+        "scale_by": 2.0,
+        "steps": 11,
+        "denoise": 0.5,
+    }
+    decode = {"class_type": "VAEDecode", "inputs": {"samples": ["h", 0], "vae": ["1", 2]}}
+    info = infotext_of({**GRAPH, "h": {"class_type": "HighResFix", "inputs": larger}, "9": decode}, "10", (128, 64)).info
+    assert (info.settings["Size"], info.settings["Hires upscale"], info.settings["Hires steps"]) == ("64x32", "2", "20")
+    again = import_texts({"parameters": write_infotext(info)}, {}).workflow.nodes["larger"].inputs
+    assert (again["scale_by"], again["steps"], again["denoise"]) == (2.0, 11, 0.5)
 
 
 def test_prompts_that_are_made_as_the_graph_runs_can_be_given():

@@ -50,7 +50,7 @@ def test_loras_go_on_model_and_encoder_with_their_strengths(ctx, loaded):
     result = prompt_a1111(ctx, loaded.model, loaded.clip, "a <lora:night:0.5> cat <lora:day:0.25:1>")
     assert [patch.strength for patch in result.model.patches] == [0.5, 1.0]
     assert [patch.strength for patch in result.clip.patches] == [0.5, 0.25]
-    assert result.positive_text == "a  cat "
+    assert result.positive_text == "a <lora:night:0.5> cat <lora:day:0.25:1>"
     plain = prompt_a1111(ctx, loaded.model, loaded.clip, "a  cat ")
     assert not torch.allclose(result.positive[0].context, plain.positive[0].context)
 
@@ -65,7 +65,8 @@ def test_an_unknown_lora_is_an_error_with_near_names(ctx, loaded):
 def test_an_unknown_kind_of_network_is_left_out_with_a_warning(ctx, loaded):
     told = []
     ctx = Context(folders=ctx.folders, memory=ctx.memory, on_emit=lambda name, data: told.append(data["message"]))
-    assert prompt_a1111(ctx, loaded.model, loaded.clip, "a <thing:x:1>").positive_text == "a "
+    (condition,) = prompt_a1111(ctx, loaded.model, loaded.clip, "a <thing:x:1>").positive
+    assert torch.equal(condition.context, prompt_a1111(ctx, loaded.model, loaded.clip, "a ").positive[0].context)
     assert len(told) == 1 and "<thing:x:1>" in told[0]
 
 

@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from engine.cli.assignments import assign
+from engine.graph.api_format import api_prompt
 from engine.graph.executor import Outcome
 from engine.graph.folders import EXAMPLE_WORKFLOWS
 from engine.graph.validation import validate
+from engine.graph.workflow import Workflow
 from engine.graph.workflow_reader import parse_document
 from engine.settings import load
 from engine.worker.runtime import build
@@ -28,10 +30,14 @@ class Studio:
         """Run a workflow with inputs changed as `--set` changes them; the test fails where a node does."""
         workflow = parse_document((EXAMPLE_WORKFLOWS / f"{name}.json").read_bytes())
         assign(workflow, list(assignments))
+        return self.execute(workflow)
+
+    def execute(self, workflow: Workflow) -> Outcome:
+        """Run a workflow; the test fails where a node does."""
         catalogue = self.runtime.catalogue()
         validated = validate(workflow.flatten(catalogue), catalogue, strict=True)
         validated.raise_for_problems()
-        job = self.runtime.job(name, "", {}, {"easel": workflow.to_json()})
+        job = self.runtime.job("job", "", api_prompt(validated.graph, catalogue), {"easel": workflow.to_json()})
         outcome = asyncio.run(self.runtime.executor.run(validated.graph, validated.outputs, job=job))
         assert outcome.state == "succeeded", outcome.error
         return outcome

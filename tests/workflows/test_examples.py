@@ -69,9 +69,3 @@ def test_every_example_is_valid(studio, path):
 
 def test_a_prompt_in_a1111s_syntax_draws_what_it_ends_with(studio):
     assert seen(studio.draw("a1111_prompt")) == ("red", "circle", "white")
-
-
-def test_prompt_editing_and_parts_without_weight_leave_the_picture_of_the_plain_prompt(studio):
-    edited = "prompt.positive=a [green:red:0] circle on a [white::20] background AND a blue square :0"
-    plain = studio.draw("text_to_image")
-    assert np.array_equal(studio.draw("a1111_prompt", edited, "prompt.negative="), plain)

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from engine.errors import QuotaExceeded
 
 MOST_NESTED = 64
-LONGEST = 10_000_000
-"""Characters of all texts that one prompt becomes."""
+LONGEST, LONGEST_RUN = 2_000_000, 100_000_000
+"""Characters of all different texts that one prompt becomes, and of its texts at all steps."""
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\Z")
 
 
@@ -59,14 +59,14 @@ def stages(text: str, steps: int, first_pass_steps: int = 0) -> list[Stage]:
 
     pieces = _Parser(text, when).pieces(0, len(text))
     found: list[Stage] = []
-    characters = 0
     distinct: dict[str, str] = {}
+    different = in_all = 0
     for step in sorted({steps, *_changes(pieces, steps)}):
         now = _at(pieces, step)
-        if now not in distinct:
-            characters += len(now)
-            if characters > LONGEST:
-                raise QuotaExceeded("The prompt changes into too many long texts.", hint="Use fewer alternatives, or a shorter prompt.")
+        different += len(now) if now not in distinct else 0
+        in_all += len(now)
+        if different > LONGEST or in_all > LONGEST_RUN:
+            raise QuotaExceeded("The prompt changes into too many long texts.", hint="Use fewer alternatives, or a shorter prompt.")
         found.append(Stage(step, distinct.setdefault(now, now)))
     return found
 

@@ -91,6 +91,14 @@ def test_in_a_second_pass_whole_numbers_go_on_and_fractions_are_between_one_and_
     assert second("[a:b:2.0]") == [(8, "a")]
 
 
+def test_a_prompt_that_becomes_more_text_than_anybody_wants_is_refused_in_time():
+    started = time.process_time()
+    for text in ("[a|b]" + "x" * 100_000, "".join(f"[{'y' * 20_000}|{number}|{'|' * number}]" for number in range(2, 12))):
+        with pytest.raises(QuotaExceeded):
+            stages(text, 10_000)
+    assert time.process_time() - started < 20
+
+
 def test_a_stretch_of_steps_counts_evaluations_from_zero():
     """A switch after step 3 happens after four evaluations."""
     assert ranges(stages("[a:b:3]", 10)) == {"a": [(0, 3)], "b": [(4, 10)]}
