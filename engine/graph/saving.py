@@ -1,4 +1,4 @@
-"""New output files: `<prefix>_<counter>_.<suffix>`, never over an existing file, never half written, never outside the folder."""
+"""Output files, never half written, never outside the folder: new ones `<prefix>_<counter>_.<suffix>`, and named ones that replace."""
 
 from __future__ import annotations
 
@@ -52,16 +52,33 @@ def save_new(root: Path, prefix: str, suffix: str, write: Callable[[Path], None]
     if folders:
         inside(root, "/".join(folders))
     final = _reserve(folder, name, suffix)
-    part = final.with_name(f".{final.stem}.part{suffix}")
+    try:
+        _write_beside(final, write)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            final.unlink()
+        raise
+    return final
+
+
+def save_over(root: Path, name: str, suffix: str, write: Callable[[Path], None]) -> Path:
+    """As `save_new`, but the file is `name` with the suffix, in place of one that is there; that one stays when `write` raises."""
+    final = inside(root, name if name.endswith(suffix) else name + suffix)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    inside(root, name)
+    _write_beside(final, write)
+    return final
+
+
+def _write_beside(final: Path, write: Callable[[Path], None]) -> None:
+    part = final.with_name(f".{final.stem}.part{final.suffix}")
     try:
         write(part)
         os.replace(part, final)
     except BaseException:
-        for path in (part, final):
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
         raise
-    return final
 
 
 def _reserve(folder: Path, name: str, suffix: str) -> Path:

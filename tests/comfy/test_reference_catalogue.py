@@ -30,7 +30,8 @@ COVERED = {
     "ConditioningSetTimestepRange", "ConditioningZeroOut", "EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage", "FluxDisableGuidance",
     "FluxGuidance", "FluxKontextMultiReferenceLatentMethod", "ImageBatch", "ImageInvert", "ImagePadForOutpaint", "ImageScale",
     "ImageScaleBy", "KSampler", "KSamplerAdvanced", "LatentBlend", "LatentComposite", "LatentCrop", "LatentFlip", "LatentFromBatch",
-    "LatentRotate", "LatentUpscale", "LatentUpscaleBy", "LoadImage", "LoadImageMask", "LoadImageOutput", "LoadLatent",
+    "LatentRotate", "LatentUpscale", "LatentUpscaleBy", "LoraLoader", "LoraLoaderModelOnly", "LoraModelLoader",
+    "SaveLoRANode", "LoadImage", "LoadImageMask", "LoadImageOutput", "LoadLatent",
     "PreviewImage", "RepeatLatentBatch", "SaveImage", "SaveLatent", "SetLatentNoiseMask", "VAEDecode", "VAEDecodeTiled", "VAEEncode",
     "VAEEncodeForInpaint", "VAEEncodeTiled", "InpaintModelConditioning", "FluxKontextImageScale",
 } | {name for name, info in REFERENCE.items() if info["python_module"] in MODULES and name not in LEFT_OUT}  # fmt: skip

@@ -1,5 +1,8 @@
 """LoRA nodes: files and values on a model."""
 
+import resource
+import signal
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -7,10 +10,11 @@ from safetensors.torch import save_file
 from engine.diffusion.checkpoints import load_checkpoint
 from engine.diffusion.devices import choose
 from engine.diffusion.memory import Memory
-from engine.errors import InvalidInput, ModelFormatError
+from engine.errors import InvalidInput, ModelFormatError, NodeFailed, UnsafePath
 from engine.graph import Context
 from engine.values.lora import Lora
 from nodes.lora import lora_loader, lora_loader_blocks, lora_loader_model_only, lora_model_loader
+from nodes.lora_files import save_lora, save_lora_node
 from tests.diffusion import small_checkpoint
 
 QUERY = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -109,3 +113,43 @@ def test_fifty_swaps_leave_the_very_weights_and_read_nothing_again(ctx, checkpoi
             assert not torch.equal(unet.get_parameter(f"{QUERY}.weight"), before[f"{QUERY}.weight"])
     with memory.unet(checkpoint.model) as unet:
         assert all(torch.equal(parameter, before[name]) for name, parameter in unet.named_parameters())
+
+
+def test_a_saved_lora_is_found_by_its_name_and_replaces_an_older_one(ctx, checkpoint, memory):
+    for factor in (1.0, 2.0):
+        lora = Lora({name: tensor * factor if "up" in name else tensor for name, tensor in tensors().items()})
+        shown = save_lora(ctx, lora, name="mine/first", trigger="sks shape")
+        assert shown.ui["loras"] == [{"name": "mine/first.safetensors"}] and ctx.folders.list("loras") == ("mine/first.safetensors",)
+        model = lora_loader_model_only(ctx, checkpoint.model, "mine/first.safetensors", 1.0)
+        torch.testing.assert_close(added(memory, checkpoint.model, model), factor * UP @ DOWN, atol=1e-5, rtol=1e-4)
+
+
+def test_a_disk_that_fills_up_is_an_error_and_keeps_the_old_file(ctx):
+    """The limit of the process on the size of files stands for the end of the disk."""
+    save_lora(ctx, Lora(tensors()), name="mine")
+    path = ctx.folders.resolve("loras", "mine.safetensors")
+    before = path.read_bytes()
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+        with pytest.raises(NodeFailed, match="could not be written"):
+            save_lora(ctx, Lora(tensors()), name="mine")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["mine.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/lora", "a/../../b", "con", ""])
+def test_a_name_that_leaves_the_folder_is_refused(ctx, name):
+    with pytest.raises(UnsafePath):
+        save_lora(ctx, Lora(tensors()), name=name)
+
+
+def test_comfyui_s_saver_writes_a_new_file_each_time(ctx):
+    for number in (1, 2):
+        [record] = save_lora_node(ctx, Lora(tensors()), steps=30).ui["loras"]
+        assert record == {"filename": f"ComfyUI_trained_lora_30_steps_{number:05}_.safetensors", "subfolder": "loras", "type": "output"}
+    assert f"{record['filename']}" in ctx.folders.list("loras")

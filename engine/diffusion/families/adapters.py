@@ -91,6 +91,7 @@ class AdapterPart:
 
     kohya: what names begin with in kohya's files, followed by the stored path with `_` for `.`. dotted: the same in diffusers' files,
     with dots. also: further beginnings that are read; those that end in `_` are followed by a path with `_`.
+    root: what transformers' or diffusers' module has before the paths that are used here.
     names(config): of the network with these constructor arguments, or of the usual one for None. known: paths that it may have.
     transformer: modules that a LoRA changes; attention: those of them in attentions; convolutions: those that a LoCon adds.
     """
@@ -103,6 +104,7 @@ class AdapterPart:
     transformer: re.Pattern[str]
     attention: re.Pattern[str]
     convolutions: re.Pattern[str] | None = None
+    root: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,14 +146,15 @@ def unet_part(names: Callable[[Mapping[str, Any] | None], Names]) -> AdapterPart
     )
 
 
-def clip_part(kohya: str, dotted: str, *also: str) -> AdapterPart:
-    """A text encoder of CLIP. kohya, dotted, also: what names begin with."""
+def clip_part(kohya: str, dotted: str, *also: str, root: str = "") -> AdapterPart:
+    """A text encoder of CLIP. kohya, dotted, also: what names begin with, before `text_model.`."""
     layer = r"(?:text_model\.)?encoder\.layers\.\d+\."
     attention = r"self_attn\.(?:q_proj|k_proj|v_proj|out_proj)"
     return AdapterPart(
         kohya=kohya,
-        dotted=dotted,
-        also=(*also, "base_model.model."),
+        dotted=f"{dotted}text_model.",
+        also=(dotted, *also, "base_model.model."),
+        root=root,
         names=lambda config: TextNames(),
         known=re.compile(r"(?:text_model\.)?(?:embeddings|encoder\.layers|final_layer_norm|text_projection)(?:\.|$)"),
         transformer=re.compile(rf"{layer}(?:{attention}|mlp\.fc[12])"),

@@ -39,7 +39,7 @@ SD3_ADAPTERS = Adapters(
             TABLE, rf"{_ATTENTION}|transformer_blocks\.\d+\.(?:ff(?:_context)?\.net\.(?:0\.proj|2)|norm1(?:_context)?\.linear)", _ATTENTION
         ),
         "text_encoder": clip_part("lora_te1_", "text_encoder.", "text_encoders.clip_l.transformer."),
-        "text_encoder_2": clip_part("lora_te2_", "text_encoder_2.", "text_encoders.clip_g.transformer."),
+        "text_encoder_2": clip_part("lora_te2_", "text_encoder_2.", "text_encoders.clip_g.transformer.", root="text_model."),
         "text_encoder_3": t5_part("lora_te3_", "text_encoder_3.", "text_encoders.t5xxl.transformer."),
     },
     marks=re.compile(r"joint_blocks[._]|^(?:transformer\.|lora_transformer_|lycoris_)transformer_blocks[._]"),

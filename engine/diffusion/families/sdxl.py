@@ -15,7 +15,7 @@ SDXL_ADAPTERS = Adapters(
     parts={
         "unet": unet_part(lambda config: UnetNames((levels_of_config(config) if config else USUAL).renaming(), original=True)),
         "text_encoder": clip_part("lora_te1_", "text_encoder.", "text_encoders.clip_l.transformer."),
-        "text_encoder_2": clip_part("lora_te2_", "text_encoder_2.", "text_encoders.clip_g.transformer."),
+        "text_encoder_2": clip_part("lora_te2_", "text_encoder_2.", "text_encoders.clip_g.transformer.", root="text_model."),
     },
     marks=re.compile(
         r"^(?:lora_te2_text_model|text_encoder_2\.text_model|lora_unet_(?:input|middle|output)_block)|transformer_blocks[._]9[._]"

@@ -24,9 +24,12 @@ SDXL_UNET = {
 }
 SD15_UNET = {"block_out_channels": [320, 640, 1280, 1280], "cross_attention_dim": 768, "attention_head_dim": 8, "layers_per_block": 2}
 SMALL_UNET = {"block_out_channels": [32, 64, 64], "norm_num_groups": 8, "cross_attention_dim": 32, "attention_head_dim": [2, 2, 2]}
-SMALL_SDXL = {**SDXL_UNET, **SMALL_UNET, "transformer_layers_per_block": [1, 1, 2], "addition_time_embed_dim": 8}
+SMALL_SDXL = {**SDXL_UNET, **SMALL_UNET, "transformer_layers_per_block": [1, 1, 1], "addition_time_embed_dim": 8}
 SMALL_SDXL["projection_class_embeddings_input_dim"] = 80
-SMALL_SD15 = {"block_out_channels": [32, 32, 64, 64], "cross_attention_dim": 32, "attention_head_dim": 2, "norm_num_groups": 8}
+SMALL_SD15 = {
+    "block_out_channels": [16, 32], "layers_per_block": 1, "cross_attention_dim": 32, "attention_head_dim": 2, "norm_num_groups": 8,
+    "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "CrossAttnUpBlock2D"],
+}  # fmt: skip
 SMALL_FLUX = {
     "num_layers": 2, "num_single_layers": 2, "attention_head_dim": 8, "num_attention_heads": 2, "joint_attention_dim": 16,
     "pooled_projection_dim": 16, "in_channels": 4, "axes_dims_rope": (2, 2, 4), "guidance_embeds": True,

@@ -1,0 +1,70 @@
+"""LoRAs as files: saving them, in the layouts of several programs."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+from engine.diffusion.adapters.layouts import LayoutName
+from engine.diffusion.adapters.metadata import About, Level
+from engine.diffusion.adapters.saving import Exactness, FormatName, Style, write_lora
+from engine.graph import Context, Shown, Widget, node
+from engine.values.lora import Lora
+
+Line = Annotated[str, Widget(multiline=False)]
+
+
+@node("SaveLoRA", category="loaders", display_name="Save LoRA", output_node=True, lane="io")
+def save_lora(
+    ctx: Context,
+    lora: Lora,
+    name: Line = "my_lora",
+    layout: LayoutName = "kohya",
+    dtype: FormatName = "float16",
+    metadata: Level = "full",
+    title: Line = "",
+    trigger: Line = "",
+    author: Line = "",
+) -> Shown:
+    """Write a LoRA to models/loras, where Load LoRA finds it. A file of that name is replaced, but only by one that was read back and
+    compared.
+
+    name: of the file, without its end; a slash makes a folder.
+    layout: kohya is read by every program and holds adapters of every kind; diffusers and peft hold LoRA only.
+    dtype: number format of the matrices.
+    metadata: full, with everything that a training wrote; minimal, what describes the file itself; or none.
+    title, author: of the LoRA, as model managers show them.
+    trigger: the words that call its subject.
+    """
+    style = Style(layout, dtype, metadata, About(title=title, author=author, trigger=trigger))
+    found: list[Exactness] = []
+    saved = ctx.folders.save_model("loras", name, ".safetensors", partial(_write, lora, style, found))
+    return Shown({"text": [f"{saved}: {_told(found[0], style)}"], "loras": [{"name": saved}]})
+
+
+@node("SaveLoRANode", category="loaders", display_name="Save LoRA Weights", experimental=True, output_node=True, lane="io")
+def save_lora_node(
+    ctx: Context,
+    lora: Lora,
+    prefix: Annotated[str, Widget()] = "loras/ComfyUI_trained_lora",
+    steps: Annotated[int | None, Widget(socket_only=True)] = None,
+) -> Shown:
+    """Write a LoRA to a new file of the output folder, in kohya's layout.
+
+    prefix: the name's beginning; a slash makes a folder.
+    steps: of its training, for the name.
+    """
+    found: list[Exactness] = []
+    beginning = prefix if steps is None else f"{prefix}_{steps}_steps"
+    style = Style()
+    record = ctx.folders.save("output", beginning, ".safetensors", partial(_write, lora, style, found))
+    return Shown({"text": [f"{record['filename']}: {_told(found[0], style)}"], "loras": [record]})
+
+
+def _write(lora: Lora, style: Style, found: list[Exactness], path: Path) -> None:
+    found.append(write_lora(path, lora, style))
+
+
+def _told(exactness: Exactness, style: Style) -> str:
+    return f"{exactness.modules} modules as {style.dtype}; read back, the largest error of one is {exactness.error:.1e}"
