@@ -52,4 +52,5 @@ class Running:
 
     def to_json(self) -> dict[str, Any]:
         nodes = {node: {"value": value, "total": total} for node, (value, total) in self.progress.items()}
-        return {"done": self.done, "total": self.total, "nodes": nodes}
+        asked = "cancelled" if self.cancelled else self.giving_way
+        return {"done": self.done, "total": self.total, "nodes": nodes, "stopping": asked}

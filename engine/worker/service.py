@@ -69,7 +69,7 @@ class Service:
                 loop.call_soon_threadsafe(self._inbox.put_nowait, frame)
         except EOFError:
             for token in list(self._tokens.values()):
-                token.cancel()
+                token.give_way()  # what runs is not cancelled: it goes on after the next start
             loop.call_soon_threadsafe(self._inbox.put_nowait, None)
             time.sleep(LEAVE_SECONDS)
             os._exit(0)  # a node that does not look at its token must not outlive the server

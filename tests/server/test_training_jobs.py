@@ -98,6 +98,17 @@ async def test_a_training_is_paused_and_goes_on_after_a_restart_of_the_server(tm
         assert 0 < len(before) < 30 and taken(api) == list(range(30))
 
 
+async def test_a_server_that_is_stopped_loses_no_step_of_a_training(tmp_path):
+    data = make_data(tmp_path / "data")
+    async with serving(data) as api:
+        training = (await submit(api, one("Train", start=11)))["id"]
+        await api.until_running(training)
+    async with serving(data) as api:
+        job = await over(api, training)
+        assert job["outputs"] == result(start=11) and (job["attempt"], job["crashes"]) == (2, 0)
+        assert taken(api) == list(range(30))
+
+
 async def test_a_training_ended_early_gives_what_it_has_and_is_trained_in_full_when_asked_again(api):
     training = (await submit(api, one("Train", start=7)))["id"]
     await api.until_running(training)

@@ -44,7 +44,11 @@ class JobAnswer(Answer):
     reason: str = Field(description="Why it is in this state, where that needs saying.")
     client_id: str
     preemptible: bool = Field(description="It trains: it makes way for jobs that do not, and goes on afterwards.")
-    progress: dict[str, Any] | None = Field(None, description="While it runs: nodes done, nodes in all, and progress of each node at work.")
+    progress: dict[str, Any] | None = Field(
+        None,
+        description="While it runs: nodes done, nodes in all, progress of each node at work, and as `stopping` what it was asked to become "
+        "at its next step: cancelled, paused, preempted, or nothing.",
+    )
     outputs: dict[str, dict[str, Any]] | None = Field(None, description="When it is over: what each output node shows.")
     files: list[JobFile] | None = Field(None, description="When it is over: the files among them.")
     failures: list[dict[str, Any]] | None = Field(None, description="When it is over: the error of each node that failed.")
