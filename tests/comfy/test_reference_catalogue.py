@@ -33,7 +33,8 @@ COVERED = {
     "LatentRotate", "LatentUpscale", "LatentUpscaleBy", "LoraLoader", "LoraLoaderModelOnly", "LoraModelLoader",
     "SaveLoRANode", "LoadImage", "LoadImageMask", "LoadImageOutput", "LoadLatent",
     "PreviewImage", "RepeatLatentBatch", "SaveImage", "SaveLatent", "SetLatentNoiseMask", "VAEDecode", "VAEDecodeTiled", "VAEEncode",
-    "VAEEncodeForInpaint", "VAEEncodeTiled", "InpaintModelConditioning", "FluxKontextImageScale",
+    "VAEEncodeForInpaint", "VAEEncodeTiled", "InpaintModelConditioning", "FluxKontextImageScale", "LoadImageSetFromFolderNode",
+    "LoadImageTextSetFromFolderNode",
 } | {name for name, info in REFERENCE.items() if info["python_module"] in MODULES and name not in LEFT_OUT}  # fmt: skip
 MEANINGFUL = ("min", "max", "step", "round", "multiline", "dynamicPrompts", "control_after_generate", "image_upload", "lazy", "forceInput")
 

@@ -46,6 +46,11 @@ def stitched(first: Tensor, second: Tensor, direction: str, match_size: bool, sp
     return torch.cat(parts, dim=axis)
 
 
+def padded(pictures: Tensor, height: int, width: int) -> Tensor:
+    """[B, H, W, C] evenly surrounded by black, to at least this height and width."""
+    return _padded(_padded(pictures, 1, max(height, pictures.shape[1])), 2, max(width, pictures.shape[2]))
+
+
 def _extended(pictures: Tensor, count: int) -> Tensor:
     return torch.cat([pictures, pictures[-1:].expand(count - len(pictures), -1, -1, -1)])
 

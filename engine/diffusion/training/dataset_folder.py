@@ -45,7 +45,7 @@ class Reading:
     repeats: per epoch, multiplied by the number in kohya's folder names. layout: "auto" is kohya's if numbered sub-folders hold
     pictures. recursive: also pictures in deeper folders. regularisation, weight, policy, augmentation: of each example.
     masks: where loss masks come from; mask_folder holds pictures of the same relative names. caption_suffixes: in order of preference.
-    skip_damaged: leave out what cannot be read, with a warning, instead of refusing.
+    skip_damaged: leave out what cannot be read, with a warning, instead of refusing. captionless: pictures need no caption.
     """
 
     trigger: str = ""
@@ -60,6 +60,7 @@ class Reading:
     mask_folder: Folder | None = None
     caption_suffixes: tuple[str, ...] = CAPTION_SUFFIXES
     skip_damaged: bool = False
+    captionless: bool = False
     policy: CaptionPolicy = field(default_factory=CaptionPolicy)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -183,7 +184,7 @@ def _inspect(path: Path, max_pixels: int) -> _Seen | str:
 def _example(folder: Folder, name: str, group: _Group, seen: _Seen, mask: LossMask | None, reading: Reading, report: _Report) -> Example:
     lines = _caption_lines(folder, name, reading, report) or ([group.caption] if group.caption else [])
     captions = tuple(with_trigger(line, reading.trigger) for line in lines or [""])
-    if captions == ("",):
+    if captions == ("",) and not reading.captionless:
         report.faults.append(f"{name}: it has no caption")
     return Example(
         name=name,

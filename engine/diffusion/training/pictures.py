@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, QuotaExceeded
 from engine.values.dataset import Bucket, Cut, Example, bucket_of
 from engine.values.pictures import open_picture
 
@@ -111,3 +112,54 @@ def mask_of(mask: Image.Image, cut: Cut, factor: int) -> Tensor:
     """[1, height / factor, width / factor] float32 in 0..1: the share of each latent pixel that counts."""
     levels = np.array(cut_out(mask, cut), dtype=np.float32) / 255
     return avg_pool2d(torch.from_numpy(levels)[None, None], factor)[0]
+
+
+def mask_picture(example: Example, upright: Upright, max_pixels: int) -> Image.Image | None:
+    """The example's loss mask, mode L, white where it counts; None without one."""
+    if example.mask is None:
+        return None
+    if example.mask.source == "alpha":
+        return upright.alpha
+    return read_unchanged(Path(example.mask.path), example.mask.digest, max_pixels).rgb.getchannel("R")
+
+
+def preview_of(example: Example, max_pixels: int) -> Tensor:
+    """The first cut of an example, [height, width, 3] in 0..1, with a quarter of the light where its mask is black."""
+    upright = read_unchanged(Path(example.path), example.digest, max_pixels)
+    cut = cuts_of(example)[0]
+    pixels = pixels_of(upright, cut)[0]
+    mask = mask_picture(example, upright, max_pixels)
+    return pixels if mask is None else pixels * (0.25 + 0.75 * mask_of(mask, cut, 1)[0, :, :, None])
+
+
+def one_batch(examples: Sequence[Example], method: str, size: tuple[int, int] | None, max_pixels: int) -> Tensor:
+    """All pictures, repeated as often as they say, as [B, H, W, 3] in 0..1. size: (width, height); None: the first one's.
+
+    method: what becomes of pictures of another size: "None" (refused, by name), "Stretch", "Crop" (from the middle), "Pad" (black).
+    """
+    width, height = size or (examples[0].width, examples[0].height)
+    pixels = width * height * sum(example.repeats for example in examples)
+    if pixels > max_pixels:
+        raise QuotaExceeded(
+            f"All pictures together have {pixels:,} pixels; at most {max_pixels:,} are allowed.", hint="Use a smaller size."
+        )
+    pictures = []
+    for example in examples:
+        picture = _of_size(read_unchanged(Path(example.path), example.digest, max_pixels).rgb, (width, height), method, example.name)
+        pictures += [torch.from_numpy(np.array(picture, dtype=np.float32) / 255)] * example.repeats
+    return torch.stack(pictures)
+
+
+def _of_size(picture: Image.Image, size: tuple[int, int], method: str, name: str) -> Image.Image:
+    if picture.size == size:
+        return picture
+    match method:
+        case "Stretch":
+            return picture.resize(size, Image.Resampling.LANCZOS)
+        case "Crop":
+            return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+        case "Pad":
+            return ImageOps.pad(picture, size, Image.Resampling.LANCZOS)
+    raise InvalidInput(
+        f"{name} has {picture.width} x {picture.height} pixels, others {size[0]} x {size[1]}.", hint="Choose a resize_method."
+    )

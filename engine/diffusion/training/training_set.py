@@ -16,7 +16,7 @@ from engine.diffusion.text.encode import encode
 from engine.diffusion.training import captions
 from engine.diffusion.training.dataset_folder import listed
 from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, paths_of, sum_of
-from engine.diffusion.training.pictures import Upright, cuts_of, mask_of, pixels_of, read_unchanged
+from engine.diffusion.training.pictures import Upright, cuts_of, mask_of, mask_picture, pixels_of, read_unchanged
 from engine.diffusion.vae import factor_of, posterior
 from engine.errors import EaselError, InvalidInput
 from engine.values.dataset import CaptionPolicy, Cut, Dataset, Example, TrainingSet
@@ -123,22 +123,12 @@ def _latents(memory: Memory, vae: Vae, cache: EntryCache, example: Example, cuts
         mean, logvar = posterior(memory, vae, pixels_of(upright(), cut))
         if not (mean.isfinite().all() and logvar.isfinite().all()):
             raise InvalidInput("the VAE gives numbers that are not finite", hint="Use --precision fp32, or another VAE.")
-        mask = _mask(example, upright, cut, factor, max_pixels)
-        return {"mean": mean[0], "logvar": logvar[0], **({} if mask is None else {"mask": mask})}
+        mask = mask_picture(example, upright(), max_pixels)
+        return {"mean": mean[0], "logvar": logvar[0], **({} if mask is None else {"mask": mask_of(mask, cut, factor)})}
 
     mask = None if example.mask is None else [example.mask.source, example.mask.digest]
     identity = [example.digest, mask, vae.weights.to_json(), str(memory.numerics.vae)]
     return tuple(str(cache.get(key_of("latent", asdict(cut), *identity), partial(make, cut))) for cut in cuts)
-
-
-def _mask(example: Example, upright: Callable[[], Upright], cut: Cut, factor: int, max_pixels: int) -> Tensor | None:
-    if example.mask is None:
-        return None
-    if example.mask.source == "alpha":
-        alpha = upright().alpha
-        return None if alpha is None else mask_of(alpha, cut, factor)
-    picture = read_unchanged(Path(example.mask.path), example.mask.digest, max_pixels).rgb
-    return mask_of(picture.getchannel("R"), cut, factor)
 
 
 def _text(memory: Memory, clip: Clip, cache: EntryCache, text: str) -> str:
