@@ -74,7 +74,8 @@ class Expander:
             wanted = [node_id for node_id in links if node_id in nodes]
             shown = [node_id for node_id, node in nodes.items() if self._planner.is_output(node.type)]
             try:
-                order = execution_order(nodes, [*wanted, *shown])
+                # output nodes first, so that what a long expansion shows is not left to its end
+                order = execution_order(nodes, [*shown, *wanted])
                 ids = self._new_ids(step, order)
                 for node_id in order:
                     self._planner.add(self._node(step, call, nodes[node_id], ids)).partial = step.partial

@@ -84,6 +84,11 @@ def to_pillow(image: Tensor) -> Image.Image:
     return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
 
 
+def from_pillow(picture: Image.Image) -> Tensor:
+    """A picture as [1,H,W,3], 0..1."""
+    return torch.from_numpy(np.array(picture.convert("RGB"), dtype=np.float32) / 255)[None]
+
+
 def write_png(path: Path, image: Tensor, texts: Mapping[str, str], compress_level: int = 4) -> None:
     """Write one image [H,W,C] as a PNG with text chunks."""
     info = PngInfo()

@@ -72,11 +72,14 @@ def encode_chunks(memory: Memory, clip: Clip, rows: Sequence[Sequence[Token]]) -
     """Chunks of 77 tokens through the encoder, without their weights; float32 on the CPU."""
     parts = [rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS)]
     with memory.text_encoder(clip) as encoder:
-        found = [_run(encoder, reading(clip), clip.skip, part, memory.numerics.device) for part in parts]
+        found = [run_encoder(encoder, reading(clip), clip.skip, part, memory.numerics.device) for part in parts]
     return Encoded(*(torch.cat(tensors).float().cpu() for tensors in zip(*found, strict=True)))
 
 
-def _run(encoder: CLIPTextModel, family: TextEncoder, skip: int | None, rows: Sequence[Sequence[Token]], device: torch.device) -> Encoded:
+def run_encoder(
+    encoder: CLIPTextModel, family: TextEncoder, skip: int | None, rows: Sequence[Sequence[Token]], device: torch.device
+) -> Encoded:
+    """Chunks of 77 tokens through a loaded encoder, on its device; gradients flow where they are on."""
     ids = torch.tensor([[token.id for token in row] for row in rows], device=device)
     with vectors_in_place(encoder, rows):
         output = encoder(input_ids=ids, output_hidden_states=True)

@@ -1,0 +1,263 @@
+"""The networks that are trained: a copy of a loaded network that shares its weights, with an adapter of peft's on it.
+
+Nothing is put into the loaded network: the copy has modules of its own around the same storage, and only the adapter has gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import torch
+from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
+from torch import Tensor, nn
+
+from engine.diffusion.adapters.targets import Network, kohya_names, targets
+from engine.diffusion.families import FAMILIES
+from engine.diffusion.training.rules import Rules
+from engine.diffusion.training.streams import global_stream
+from engine.errors import InvalidInput
+from engine.values.lora import Lora
+from engine.values.training import Adapter
+from engine.values.weights import Weights
+
+NAME = "default"
+
+FILE_NAMES = {
+    "lora_A": "lora_down.weight",
+    "lora_B": "lora_up.weight",
+    "lora_magnitude_vector": "dora_scale",
+    **{f"hada_{name}": f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b")},
+    **{f"lokr_{name}": f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b")},
+}
+"""peft's name of a tensor of one module -> its name in adapter files."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One trained tensor: the parameter, the path of the module it belongs to, peft's name for it, and the shape it has in files."""
+
+    parameter: nn.Parameter
+    path: str
+    role: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Size:
+    rank: int
+    alpha: float
+
+
+class AdaptedNetwork:
+    """A network with an adapter that is trained.
+
+    module: called like the network itself. slots: trained tensors by the names that adapter files give them.
+    """
+
+    def __init__(self, loaded: nn.Module, weights: Weights, adapter: Adapter, seed: int) -> None:
+        """loaded: the network as the memory manager has it. The adapter starts as `seed` says, with no effect."""
+        self.weights = weights
+        self.adapter = adapter
+        self.module = shared_copy(loaded, weights)
+        self.sizes = sizes_of(weights, adapter)
+        with global_stream(seed, "adapter", weights.part == "unet"):
+            inject_adapter_in_model(_config(adapter, self.sizes), self.module, adapter_name=NAME)
+        self._plain_kronecker()
+        self.module.train()
+        self.slots = dict(self._slots())
+        if adapter.kind == "lora":
+            self._add_dropout()
+
+    def parameters(self) -> list[nn.Parameter]:
+        return [slot.parameter for slot in self.slots.values()]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is trained, by the names that adapter files give it, with the alphas; float32 on the CPU."""
+        return {**{name: self._stored(slot, slot.parameter) for name, slot in self.slots.items()}, **self.alphas()}
+
+    def stored(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Other values of the trained tensors (averages, by slot name) in the form of `tensors`."""
+        return {**{name: self._stored(slot, values[name]) for name, slot in self.slots.items()}, **self.alphas()}
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Set what is trained to tensors of a file or a state. Raises InvalidInput, naming `source`, for another adapter than this one."""
+        own = {name for name in tensors if name in self.slots}
+        if missing := self.slots.keys() - own:
+            raise InvalidInput(
+                f"{source} lacks {len(missing)} of {len(self.slots)} trained tensors, such as {min(missing)}.",
+                hint="Train the same kind of adapter on the same modules as it has.",
+            )
+        for name, slot in self.slots.items():
+            value = tensors[name]
+            if value.numel() != slot.parameter.numel() or value.shape[0] != slot.shape[0]:
+                raise InvalidInput(
+                    f"{source}: {name} has shape {list(value.shape)}, this adapter {list(slot.shape)}.",
+                    hint="Set the same ranks as it has.",
+                )
+            slot.parameter.copy_(value.reshape(slot.parameter.shape))
+
+    @torch.no_grad()
+    def limit_norms(self, largest: float) -> int:
+        """Scale every module's change whose norm is above `largest` down to it; how many were."""
+        limited = 0
+        for path, size in self.sizes.items():
+            down, up = (self._of(path, role) for role in ("lora_A", "lora_B"))
+            a, b = down.flatten(1), up.flatten(1)
+            # the norm of a product of thin matrices by their small Gram matrices
+            squared = ((a @ a.T) * (b.T @ b)).sum().clamp(min=0)
+            norm = squared.sqrt() * scale_of(size, self.adapter)
+            if norm > largest:
+                factor = (largest / norm).sqrt()
+                down.mul_(factor)
+                up.mul_(factor)
+                limited += 1
+        return limited
+
+    def _of(self, path: str, role: str) -> nn.Parameter:
+        return self.slots[f"{self._file_names[path]}.{FILE_NAMES[role]}"].parameter
+
+    def _slots(self) -> Iterator[tuple[str, Slot]]:
+        self._file_names = kohya_names(Network.of(self.weights), self.sizes)
+        for name, parameter in self.module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            path, role = _split(name)
+            shape = tuple(parameter.shape)
+            if role == "lora_magnitude_vector":
+                dimensions = self.module.get_submodule(path).get_base_layer().weight.ndim
+                shape = (parameter.numel(), *[1] * (dimensions - 1))
+            yield f"{self._file_names[path]}.{FILE_NAMES[role]}", Slot(parameter, path, role, shape)
+
+    @staticmethod
+    def _stored(slot: Slot, value: Tensor) -> Tensor:
+        return value.detach().float().cpu().reshape(slot.shape).clone()
+
+    def alphas(self) -> dict[str, Tensor]:
+        factor = {path: sqrt(size.rank) if self.adapter.rank_stabilised else 1.0 for path, size in self.sizes.items()}
+        return {f"{self._file_names[path]}.alpha": torch.tensor(size.alpha * factor[path]) for path, size in self.sizes.items()}
+
+    def _plain_kronecker(self) -> None:
+        """A Kronecker product of two whole matrices has no scale in adapter files, so it has none here."""
+        for path in self.sizes if self.adapter.kind == "lokr" else ():
+            layer = self.module.get_submodule(path)
+            if NAME in layer.lokr_w1 and NAME in layer.lokr_w2:
+                layer.scaling[NAME] = 1.0
+
+    def _add_dropout(self) -> None:
+        adapter = self.adapter
+        if not (adapter.dropout or adapter.rank_dropout or adapter.module_dropout):
+            return
+        for path in self.sizes:
+            self.module.get_submodule(path).lora_A[NAME].register_forward_hook(_Dropout(adapter))
+
+
+class _Dropout:
+    """A forward hook of LoRA's first matrix: drops activations, ranks and whole calls, as kohya's trainer does.
+
+    Draws from torch's global generator, which the loop seeds for each step and gradient checkpointing knows how to replay.
+    """
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+
+    def __call__(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        adapter = self._adapter
+        if not module.training:
+            return output
+        if adapter.module_dropout and torch.rand(()) < adapter.module_dropout:
+            return output * 0
+        if adapter.dropout:
+            output = nn.functional.dropout(output, adapter.dropout)
+        if adapter.rank_dropout:
+            ranks, channels = output.shape[0], 1 if isinstance(module, nn.Conv2d) else output.ndim - 1
+            shape = [ranks, *[1] * (output.ndim - 1)]
+            shape[channels] = output.shape[channels]
+            kept = (torch.rand(shape) >= adapter.rank_dropout).to(output)
+            output = output * kept / (1 - adapter.rank_dropout)
+        return output
+
+
+def shared_copy(loaded: nn.Module, weights: Weights) -> Any:
+    """New modules around the very tensors of a loaded network, without gradients."""
+    copy = FAMILIES[weights.family].parts[weights.part].empty(weights.arguments)
+    state = loaded.state_dict()
+    if any(tensor.is_meta for tensor in state.values()):
+        raise InvalidInput("The network does not fit on the device as a whole.", hint="Train on a device with more memory.")
+    copy.load_state_dict(state, assign=True)
+    for name, buffer in loaded.named_buffers():
+        owner, _, own = name.rpartition(".")
+        copy.get_submodule(owner).register_buffer(own, buffer, persistent=name in state)
+    return copy.requires_grad_(False)
+
+
+def sizes_of(weights: Weights, adapter: Adapter) -> dict[str, Size]:
+    """Rank and alpha of every module that the adapter changes, by its path."""
+    _check(adapter)
+    rules = Rules(adapter.ranks, "ranks", whole=True)
+    sizes = {}
+    found = targets(Network.of(weights), attention_only=adapter.targets == "attention", convolutions=adapter.conv_rank > 0)
+    for path, large in ((target.path, target.large) for target in found):
+        rank, alpha = (adapter.conv_rank, adapter.conv_alpha) if large else (adapter.rank, adapter.alpha)
+        if (own := rules.of(path)) is not None:
+            rank, alpha = int(own), adapter.alpha * own / adapter.rank
+        if rank:
+            sizes[path] = Size(rank, alpha)
+    rules.check_used()
+    if not sizes:
+        raise InvalidInput("The adapter changes no module.", hint="Let `ranks` leave some with a rank above 0.")
+    return sizes
+
+
+def scale_of(size: Size, adapter: Adapter) -> float:
+    """What the adapter's output is multiplied with."""
+    return size.alpha / (sqrt(size.rank) if adapter.rank_stabilised else size.rank)
+
+
+def start_from(network: AdaptedNetwork, lora: Lora) -> None:
+    """Let training start from an adapter's weights. Its scale must be this one's."""
+    for name, alpha in network.alphas().items():
+        if name in lora.tensors and lora.tensors[name].item() != alpha.item():
+            raise InvalidInput(
+                f"The adapter to start from has alpha {lora.tensors[name].item():g} at {name}, this one {alpha.item():g}.",
+                hint="Set the same alpha as it has.",
+            )
+    network.load(lora.tensors, "The adapter to start from")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """peft's parameter name as module path and role."""
+    parts = name.split(".")
+    place = next(number for number, part in enumerate(parts) if part in FILE_NAMES)
+    return ".".join(parts[:place]), parts[place]
+
+
+def _check(adapter: Adapter) -> None:
+    """Raises InvalidInput for a setting without effect."""
+    if adapter.kind != "lora":
+        for name in ("magnitude", "rank_stabilised", "max_norm", "dropout"):
+            if getattr(adapter, name):
+                raise InvalidInput(f"{name} has no effect on {adapter.kind}.", hint=f"Leave {name} at its default.")
+    if adapter.kind != "lokr" and adapter.factor != -1:
+        raise InvalidInput(f"factor = {adapter.factor} has an effect on lokr only.", hint="Leave factor at -1.")
+    if adapter.magnitude and adapter.max_norm:
+        raise InvalidInput("max_norm cannot limit an adapter with a magnitude (DoRA).", hint="Set max_norm to 0.")
+    if not (adapter.unet or adapter.text_encoder):
+        raise InvalidInput("The adapter changes neither the diffusion network nor the text encoder.", hint="Switch one on.")
+
+
+def _config(adapter: Adapter, sizes: Mapping[str, Size]) -> Any:
+    paths = list(sizes)
+    ranks = {path: size.rank for path, size in sizes.items()}
+    alphas = {path: size.alpha for path, size in sizes.items()}
+    common = {"target_modules": paths, "rank_pattern": ranks, "alpha_pattern": alphas, "r": adapter.rank}
+    if adapter.kind == "lora":
+        return LoraConfig(
+            lora_alpha=adapter.alpha, use_dora=adapter.magnitude, use_rslora=adapter.rank_stabilised, lora_dropout=0.0, **common
+        )
+    kind = LoHaConfig if adapter.kind == "loha" else LoKrConfig
+    extra = {"decompose_factor": adapter.factor} if adapter.kind == "lokr" else {}
+    return kind(alpha=adapter.alpha, rank_dropout=adapter.rank_dropout, module_dropout=adapter.module_dropout, **common, **extra)

@@ -1,0 +1,59 @@
+"""What is kept between two steps, as tensors and JSON. Nothing is pickled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from engine.errors import InvalidInput
+from engine.values.training import TrainingState
+
+
+def packed(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """A nest of dicts, lists and numbers as JSON; tensors in it go to `tensors` under a number.
+
+    Raises InvalidInput for anything else in it.
+    """
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"dict": [[_key(key), packed(item, tensors)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return {type(value).__name__: [packed(item, tensors) for item in value]}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise InvalidInput(f"The state of this optimizer holds a {type(value).__name__}, which cannot be kept.", hint="Use another optimizer.")
+
+
+def _key(key: Any) -> Any:
+    if isinstance(key, int | str):
+        return key
+    raise InvalidInput(f"The state of this optimizer is ordered by a {type(key).__name__}, which cannot be kept.", hint="Use another.")
+
+
+def unpacked(form: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """What `packed` was given, with copies of the tensors."""
+    if not isinstance(form, dict):
+        return form
+    ((kind, content),) = form.items()
+    if kind == "tensor":
+        return tensors[content].clone()
+    if kind == "dict":
+        return {key: unpacked(item, tensors) for key, item in content}
+    items = [unpacked(item, tensors) for item in content]
+    return items if kind == "list" else tuple(items)
+
+
+class Keep(Protocol):
+    """Where a segment that is interrupted leaves its state. finish: it is asked to end early with what it has."""
+
+    @property
+    def finish(self) -> bool: ...
+
+    def load(self) -> TrainingState | None: ...
+
+    def save(self, state: TrainingState) -> None: ...

@@ -1,0 +1,273 @@
+"""One training at some step: the networks, their optimizer, and what the next step needs. Each step depends on the settings, the state
+and the step's number only."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from engine.diffusion.devices import Numerics
+from engine.diffusion.training.batches import Batch, Batches
+from engine.diffusion.training.learned_word import LearnedWord
+from engine.diffusion.training.networks import AdaptedNetwork
+from engine.diffusion.training.objectives import Noised, Task
+from engine.diffusion.training.optimizers import Group, build_optimizer, build_schedule
+from engine.diffusion.training.ranks import Ranks
+from engine.diffusion.training.recipe import Recipe
+from engine.diffusion.training.rules import Rules
+from engine.diffusion.training.state import packed, unpacked
+from engine.diffusion.training.streams import global_stream, stream
+from engine.diffusion.training.text_reader import TextReader
+from engine.errors import InvalidInput
+from engine.values.training import TrainingState
+
+FIXED_TIMES = (0.2, 0.4, 0.6, 0.8)
+FIXED_BATCHES = 2
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step that was done.
+
+    number: from 1. loss: the mean over its pictures. rate: the learning rate of the first group. pictures: how many it saw.
+    gradient: norm of the gradient before clipping, None if nothing clips. validation: the loss at fixed timesteps where it was measured.
+    """
+
+    number: int
+    loss: float
+    rate: float
+    pictures: int
+    gradient: float | None = None
+    validation: float | None = None
+
+
+@dataclass(frozen=True)
+class Networks:
+    """unet: called with latents, timesteps and context. reader: encodes captions, None if the data brings them encoded.
+    adapted: by part, those that are trained."""
+
+    unet: nn.Module
+    reader: TextReader | None
+    adapted: dict[str, AdaptedNetwork | LearnedWord]
+
+
+class Trainer:
+    """Make one with `open_trainer`."""
+
+    def __init__(self, networks: Networks, task: Task, data: Batches, recipe: Recipe, numerics: Numerics, ranks: Ranks) -> None:
+        self.step = 0
+        self.recipe = recipe
+        self._networks = networks
+        self._task = task
+        self._data = data
+        self._numerics = numerics
+        self._ranks = ranks
+        self._parameters = [parameter for network in networks.adapted.values() for parameter in network.parameters()]
+        self._optimizer = build_optimizer(recipe.optimizer, groups_of(networks.adapted, recipe))
+        self._schedule = build_schedule(recipe.optimizer, self._optimizer, recipe.horizon or 1)
+        self._scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.network == torch.float16)
+        decay = recipe.optimizer.ema
+        self._average = EMAModel(self._parameters, decay=decay) if decay else None
+        self._curve: list[list[Any]] = []
+        self._validation: list[list[Any]] = []
+
+    # -- between steps
+
+    def state(self) -> TrainingState:
+        """Copies of everything the next step depends on."""
+        tensors: dict[str, Tensor] = {}
+        for network in self._networks.adapted.values():
+            tensors |= {f"adapter.{name}": tensor for name, tensor in network.tensors().items()}
+        if self._average is not None:
+            shadows = iter(self._average.shadow_params)
+            for network in self._networks.adapted.values():
+                values = network.stored({name: next(shadows) for name in network.slots})
+                tensors |= {f"average.{name}": tensor for name, tensor in values.items()}
+        inner: dict[str, Tensor] = {}
+        record = {
+            "step": self.step,
+            "curve": list(self._curve),
+            "validation": list(self._validation),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "optimizer": packed(self._optimizer.state_dict(), inner),
+            "schedule": packed(self._schedule.state_dict(), inner),
+            "scaler": packed(self._scaler.state_dict(), inner),
+        }
+        return TrainingState({**tensors, **{f"optimizer.{name}": tensor for name, tensor in inner.items()}}, record)
+
+    def load(self, state: TrainingState) -> None:
+        """Go on from a state. Raises InvalidInput for one of another training."""
+        check_same(state, self.recipe)
+        for network in self._networks.adapted.values():
+            network.load(state.part("adapter"), "The state")
+        inner = state.part("optimizer")
+        self._optimizer.load_state_dict(unpacked(state.record["optimizer"], inner))
+        self._schedule.load_state_dict(unpacked(state.record["schedule"], inner))
+        self._scaler.load_state_dict(unpacked(state.record["scaler"], inner))
+        if self._average is not None:
+            averages = state.part("average")
+            slots = [(name, slot) for network in self._networks.adapted.values() for name, slot in network.slots.items()]
+            self._average.shadow_params = [averages[name].reshape(slot.parameter.shape).to(slot.parameter) for name, slot in slots]
+            self._average.optimization_step = state.step
+        self._curve, self._validation = list(state.record["curve"]), list(state.record["validation"])
+        self.step = state.step
+
+    # -- one step
+
+    def advance(self) -> Step:
+        """One optimizer step. Raises InvalidInput at a loss that is no number, before anything has moved."""
+        rate = float(self._schedule.get_last_lr()[0])
+        batches = self._batches(self.step)
+        count = sum(len(batch.latents) for batch in batches)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._ranks.sum(sum(self._backward(batch, number, count) for number, batch in enumerate(batches)))
+        self._ranks.sum_gradients(self._parameters)
+        gradient = self._clip()
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._schedule.step()
+        self._after_step()
+        self.step += 1
+        self._curve.append([self.step, loss, rate])
+        return Step(self.step, loss, rate, count, gradient, self._measured())
+
+    def _batches(self, step: int) -> list[Batch]:
+        """The batches of a step, each for all ranks together."""
+        accumulation = self.recipe.accumulation
+        return [self._data.batch(number) for number in range(step * accumulation, (step + 1) * accumulation)]
+
+    def _backward(self, batch: Batch, number: int, count: int) -> float:
+        """Add the gradients of this rank's part of a batch; returns the part's share in the mean over all `count` pictures of the step."""
+        noised = self._task.noised(batch.latents, stream(self.recipe.seed, "noise", self.step, number))
+        rows = self._ranks.of(len(batch.latents))
+        if rows.start == rows.stop:
+            return 0.0
+        with self._dropping(number):
+            share = self._losses(batch, noised, rows, reading=self._reads_with_gradient()).sum() / count
+            if share.requires_grad:  # a batch of dropped captions says nothing about the text encoder
+                self._scaler.scale(share).backward()
+        return float(share.detach())
+
+    def _losses(self, batch: Batch, noised: Noised, rows: slice, *, reading: bool) -> Tensor:
+        """The losses of some pictures of a batch with the weights that the data gives them. reading: with gradients of the text encoder."""
+        device = self._numerics.device
+        part = Noised(*(tensor[rows].to(device) for tensor in noised))
+        mask = None if batch.mask is None else batch.mask[rows].to(device)
+        with self._autocast():
+            context = self._context(batch, rows, reading).to(device)
+            output = self._networks.unet(part.x, part.told, encoder_hidden_states=context, return_dict=False)[0]
+        losses = self._task.losses(output, part, mask) * batch.weight[rows].to(device)
+        finite = losses.detach().isfinite()
+        if not finite.all():
+            raise self._not_finite(batch, rows, finite)
+        return losses
+
+    def _context(self, batch: Batch, rows: slice, reading: bool) -> Tensor:
+        if batch.context is not None:
+            return batch.context[rows]
+        assert self._networks.reader is not None  # noqa: S101  (open_trainer has seen to it)
+        with torch.set_grad_enabled(reading):
+            return self._networks.reader(batch.captions[rows])
+
+    def _reads_with_gradient(self) -> bool:
+        """Whether the text encoder is trained in this step: in the first share of the horizon, if at all."""
+        recipe = self.recipe
+        return "text_encoder" in self._networks.adapted and (
+            recipe.optimizer.text_share == 1 or self.step < recipe.optimizer.text_share * recipe.horizon
+        )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        numerics = self._numerics
+        return nullcontext() if numerics.network == torch.float32 else torch.autocast(numerics.device.type, dtype=numerics.network)
+
+    def _dropping(self, number: int) -> AbstractContextManager[None]:
+        """Dropout draws from torch's global generator; for the step it has a stream of its own."""
+        adapter = self.recipe.adapter
+        if not (adapter.dropout or adapter.rank_dropout or adapter.module_dropout):
+            return nullcontext()
+        return global_stream(self.recipe.seed, "dropout", self.step, number, self._ranks.number)
+
+    def _clip(self) -> float | None:
+        self._scaler.unscale_(self._optimizer)
+        largest = self.recipe.optimizer.max_grad_norm
+        return float(nn.utils.clip_grad_norm_(self._parameters, largest)) if largest else None
+
+    def _after_step(self) -> None:
+        if self.recipe.adapter.max_norm:
+            for network in self._networks.adapted.values():
+                if isinstance(network, AdaptedNetwork):
+                    network.limit_norms(self.recipe.adapter.max_norm)
+        if self._average is not None:
+            self._average.step(self._parameters)
+
+    def _not_finite(self, batch: Batch, rows: slice, finite: Tensor) -> InvalidInput:
+        examples = self._data.training_set.dataset.examples
+        names = [examples[place].name for place, good in zip(batch.examples[rows], finite.tolist(), strict=True) if not good]
+        return InvalidInput(
+            f"The loss is no finite number at step {self.step + 1}, for {', '.join(names)}; training stopped before this step.",
+            hint="Look at these pictures, lower the learning rate, or compute in another precision.",
+            details={"step": self.step + 1, "pictures": names},
+        )
+
+    # -- validation
+
+    def _measured(self) -> float | None:
+        every = self.recipe.validate_every
+        if not every or self.step % every:
+            return None
+        loss = self.fixed_loss()
+        self._validation.append([self.step, loss])
+        return loss
+
+    @torch.no_grad()
+    def fixed_loss(self) -> float:
+        """The mean loss of the first batches at fixed timesteps with fixed noise and no dropout: falls when the network learns them."""
+        for network in self._networks.adapted.values():
+            network.module.eval()
+        losses = []
+        for number in range(FIXED_BATCHES):
+            batch = self._data.batch(number)
+            for time in FIXED_TIMES:
+                times = torch.full((len(batch.latents),), time)
+                noised = self._task.noised(batch.latents, stream(self.recipe.seed, "fixed", number, round(time * 1000)), times)
+                losses.append(self._losses(batch, noised, slice(None), reading=False))
+        for network in self._networks.adapted.values():
+            network.module.train()
+        return float(torch.cat(losses).mean())
+
+
+def groups_of(adapted: dict[str, AdaptedNetwork | LearnedWord], recipe: Recipe) -> list[Group]:
+    """The trained parameters by learning rate."""
+    optimizer = recipe.optimizer
+    rules = Rules(optimizer.rates, "rates")
+    groups: dict[tuple[str, float], list[nn.Parameter]] = {}
+    for part, network in adapted.items():
+        base = optimizer.rate if part == "unet" else optimizer.text_rate
+        for slot in network.slots.values():
+            own = rules.of(slot.path)
+            factor = (1.0 if own is None else own) * (optimizer.up_rate if slot.role == "lora_B" else 1.0)
+            groups.setdefault((part, base * factor), []).append(slot.parameter)
+    rules.check_used()
+    return [Group(part, parameters, rate) for (part, rate), parameters in groups.items()]
+
+
+def check_same(state: TrainingState, recipe: Recipe) -> None:
+    """Raise InvalidInput for a state of other settings, naming one."""
+    before, now = state.record["recipe"], recipe.model_dump(mode="json")
+    changed = [name for name in now if before.get(name) != now[name]]
+    if not changed:
+        return
+    name = changed[0]
+    old, new = before.get(name), now[name]
+    if isinstance(new, dict) and isinstance(old, dict):
+        inner = next(key for key in new if old.get(key) != new[key])
+        name, old, new = f"{name}.{inner}", old.get(inner), new[inner]
+    raise InvalidInput(
+        f"The state was made with {name} = {old}, this training has {new}.",
+        hint="Continue with the same settings, or start from its LoRA instead of its state.",
+    )

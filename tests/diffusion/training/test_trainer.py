@@ -1,0 +1,271 @@
+"""The loop: exact continuation, what it leaves alone, what it refuses, and that it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine.diffusion.adapters.lora import apply_lora
+from engine.diffusion.training.opening import open_trainer
+from engine.diffusion.training.result import curve_of, lora_of
+from engine.diffusion.training.segment import train
+from engine.errors import Cancelled, InvalidInput
+from engine.graph.cache import Cache
+from engine.graph.checkpoint import Checkpoint
+from engine.graph.disk_tier import DiskTier
+from engine.values.dataset import CaptionPolicy
+from engine.values.store import SafetensorsStore
+from engine.values.training import Adapter, Objective, Optimizer, TrainingState
+from tests.diffusion.training.recipes import recipe
+from tests.diffusion.training.sets import encoded, random_set
+
+
+def assert_same(one: TrainingState, other: TrainingState) -> None:
+    """Every tensor bit for bit, every number too."""
+    assert one.record == other.record
+    assert one.tensors.keys() == other.tensors.keys()
+    for name, tensor in one.tensors.items():
+        assert torch.equal(tensor, other.tensors[name]), name
+
+
+def test_ten_steps_are_five_a_stop_and_five(run):
+    """With shuffled buckets, caption and tag dropout, flips, all kinds of dropout, text encoder, averages, accumulation and validation."""
+    settings = recipe(
+        Adapter(rank=4, conv_rank=2, text_encoder=True, dropout=0.1, rank_dropout=0.1, module_dropout=0.1, max_norm=0.5),
+        Objective(noise_offset=0.1, weighting="min_snr", stratified=True),
+        Optimizer(rate=1e-3, text_rate=1e-4, ema=0.9, text_share=0.7),
+        accumulation=2,
+        validate_every=10,
+    )
+    whole = run(settings, 10)
+    assert whole.step == 10 and len(whole.record["curve"]) == 10 and len(whole.record["validation"]) == 1
+    assert_same(whole, run(settings, 5, 10))
+
+
+@pytest.mark.parametrize("optimizer", ["Adafactor", "RMSprop", "SGD"])
+def test_other_optimizers_go_on_exactly_too(run, optimizer):
+    settings = recipe(optimizer=Optimizer(name=optimizer, rate=1e-3), steps=2)
+    assert_same(run(settings, 2), run(settings, 1, 2))
+
+
+def test_a_state_survives_the_store_and_a_restart(run, tmp_path):
+    settings = recipe()
+    state = run(settings, 1)
+    for action in ("save", "load"):
+        cache = Cache(0, DiskTier(tmp_path / "cache", SafetensorsStore(), limit=2**30))
+        if action == "save":
+            cache.save_state(b"digest", state)
+        loaded = cache.load_state(b"digest")
+        cache.close()
+    assert_same(state, loaded)
+    assert_same(run(settings, 2, state=loaded), run(settings, 2))
+
+
+def test_checkpointing_changes_nothing_but_memory(run):
+    adapter = Adapter(rank=4, rank_dropout=0.2)
+    plain, saving = (run(recipe(adapter, checkpointing=saving), 2) for saving in (False, True))
+    for name, tensor in plain.part("adapter").items():
+        assert torch.allclose(tensor, saving.part("adapter")[name], atol=1e-6), name
+
+
+def test_training_leaves_the_loaded_networks_as_they_are(checkpoint, memory, run):
+    def snapshot() -> dict[str, torch.Tensor]:
+        with memory.unet(checkpoint.model) as unet, memory.text_encoder(checkpoint.clip) as encoder:
+            tensors = [*unet.named_parameters(), *encoder.named_parameters(), *encoder.named_buffers()]
+            return {f"{name} {tuple(tensor.shape)}": tensor.detach().clone() for name, tensor in tensors}
+
+    before = snapshot()
+    run(recipe(Adapter(rank=4, conv_rank=4, text_encoder=True), optimizer=Optimizer(rate=0.1, text_rate=0.1)), 2)
+    after = snapshot()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        Adapter(rank=4, alpha=2), Adapter(rank=4, conv_rank=2, rank_stabilised=True), Adapter(kind="loha", rank=2, alpha=2, conv_rank=2),
+        Adapter(kind="lokr", rank=2, alpha=1, factor=4, conv_rank=2), Adapter(kind="lokr", rank=4),
+        Adapter(rank=4, alpha=2, ranks="down_blocks = 2\nmid_block = 0"), Adapter(rank=2, alpha=2, conv_rank=2, magnitude=True),
+    ],
+    ids=lambda adapter: f"{adapter.kind}-{adapter.rank}-{adapter.conv_rank}",
+)  # fmt: skip
+def test_the_adapter_put_on_the_model_is_the_network_that_was_trained(checkpoint, memory, pictures, adapter):
+    """At first it changes no bit of the output; after some steps the merged weights give what the trained network gives."""
+    settings = recipe(adapter, optimizer=Optimizer(rate=3e-3, schedule="constant", warmup=0))
+    x, told = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1)), torch.tensor([100.0, 700.0])
+    words = torch.randn(2, 77, checkpoint.model.weights.arguments["cross_attention_dim"], generator=torch.Generator().manual_seed(2))
+
+    def output(network: torch.nn.Module) -> torch.Tensor:
+        with torch.no_grad():
+            return network(x, told, encoder_hidden_states=words, return_dict=False)[0]
+
+    with memory.unet(checkpoint.model) as unet:
+        plain = output(unet)
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+        network = trainer._networks.unet.eval()
+        # DoRA divides a weight by its norm and multiplies it again
+        assert torch.allclose(output(network), plain, atol=1e-5) if adapter.magnitude else torch.equal(output(network), plain)
+        network.train()
+        for _ in range(3):
+            trainer.advance()
+        trained = output(network.eval())
+        lora = lora_of(trainer.state())
+    adapted = apply_lora(checkpoint.model, checkpoint.clip, lora, 1.0, 1.0)
+    assert adapted.unused == ()
+    with memory.unet(adapted.model) as unet:
+        merged = output(unet)
+    assert (trained - plain).abs().max() > 1e-3
+    assert torch.allclose(merged, trained, atol=1e-4)
+
+
+def test_one_picture_is_learnt_by_heart(checkpoint, memory, tmp_path):
+    """The loss at fixed timesteps with fixed noise falls clearly."""
+    width = checkpoint.model.weights.arguments["cross_attention_dim"]
+    data = encoded(random_set(tmp_path, 1, policy=CaptionPolicy(), flip=False), tmp_path, width)
+    settings = recipe(Adapter(rank=16, alpha=16), optimizer=Optimizer(rate=3e-3, schedule="constant", warmup=0), steps=60)
+    with open_trainer(memory, checkpoint.model, None, data, settings) as trainer:
+        before = trainer.fixed_loss()
+        for _ in range(60):
+            trainer.advance()
+        assert trainer.fixed_loss() < 0.7 * before
+
+
+def test_a_loss_that_is_no_number_stops_before_its_step_and_names_the_picture(checkpoint, memory, pictures, tmp_path):
+    data = random_set(tmp_path, 5)
+    bad = load_file(data.latents[2][0])
+    for path in data.latents[2]:
+        save_file({**bad, "mean": torch.full_like(bad["mean"], float("nan"))}, path)
+    keep = Checkpoint()
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, data, recipe()) as trainer:
+        with pytest.raises(InvalidInput, match=r"no finite number at step \d+, for picture2.png") as caught:
+            train(trainer, 10, keep, tell=lambda progress: None, check=lambda: None)
+        left = keep.load()
+        assert left.step == caught.value.details["step"] - 1 == trainer.step
+        assert all(tensor.isfinite().all() for tensor in left.part("adapter").values())
+
+
+def test_a_stopped_segment_goes_on_where_it_was(checkpoint, memory, pictures, run):
+    settings = recipe(steps=4)
+    keep = Checkpoint()
+    done = []
+
+    def check() -> None:
+        if len(done) == 2:
+            raise Cancelled("The job was cancelled.")
+
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer, pytest.raises(Cancelled):
+        train(trainer, 4, keep, tell=done.append, check=check)
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+        state = train(trainer, 4, keep, tell=done.append, check=lambda: None)
+    assert [progress.step.number for progress in done] == [1, 2, 3, 4]
+    assert_same(state, run(settings, 4))
+
+
+def test_a_training_that_is_asked_to_end_early_gives_what_it_has(checkpoint, memory, pictures):
+    done = []
+    keep = Checkpoint(finish=lambda: len(done) == 2)
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, recipe()) as trainer:
+        assert train(trainer, 10, keep, tell=done.append, check=lambda: None).step == 2
+
+
+def test_an_adapter_is_gone_on_from_with_a_new_optimizer(run):
+    first = run(recipe(), 3)
+    again = run(recipe(), 0, start=lora_of(first))
+    assert again.step == 0
+    assert all(torch.equal(tensor, first.part("adapter")[name]) for name, tensor in again.part("adapter").items())
+    with pytest.raises(InvalidInput, match="has shape"):
+        run(recipe(Adapter(rank=8, alpha=4)), 0, start=lora_of(first))
+    with pytest.raises(InvalidInput, match="alpha"):
+        run(recipe(Adapter(rank=4, alpha=8)), 0, start=lora_of(first))
+    with pytest.raises(InvalidInput, match="lacks"):
+        run(recipe(Adapter(rank=4, alpha=4, conv_rank=4)), 0, start=lora_of(first))
+
+
+def test_a_state_of_other_settings_is_refused_by_name(run):
+    state = run(recipe(), 1)
+    for other, named in ((recipe(Adapter(rank=8)), "adapter.rank"), (recipe(batch_size=4), "batch_size")):
+        with pytest.raises(InvalidInput, match=named):
+            run(other, 2, state=state)
+
+
+def test_text_encoder_rates_and_its_share_of_the_training(run):
+    """After its share the text encoder stays as it is."""
+    settings = recipe(Adapter(rank=4, text_encoder=True), optimizer=Optimizer(rate=1e-3, text_rate=1e-3, text_share=0.2))
+    at_two, at_three = (run(settings, steps) for steps in (2, 3))
+
+    def part(state: TrainingState, prefix: str) -> dict[str, torch.Tensor]:
+        return {name: tensor for name, tensor in state.part("adapter").items() if name.startswith(prefix) and "up" in name}
+
+    assert all((tensor != 0).any() for tensor in part(at_two, "lora_te_").values())
+    assert all(torch.equal(tensor, part(at_three, "lora_te_")[name]) for name, tensor in part(at_two, "lora_te_").items())
+    assert not all(torch.equal(tensor, part(at_three, "lora_unet_")[name]) for name, tensor in part(at_two, "lora_unet_").items())
+
+
+def test_rates_of_some_modules_and_of_the_second_matrices(run):
+    """A factor of 0 leaves modules as they were; with LoRA+ the second matrices go further than the first ones."""
+    plain = recipe(optimizer=Optimizer(name="SGD", options="momentum=0", rate=1.0, schedule="constant", warmup=0, max_grad_norm=0))
+    faster = recipe(
+        optimizer=Optimizer(
+            name="SGD", options="momentum=0", rate=1.0, schedule="constant", warmup=0, max_grad_norm=0, up_rate=4.0, rates="mid_block = 0"
+        )
+    )
+    one, other = run(plain, 1).part("adapter"), run(faster, 1).part("adapter")
+    for name in one:
+        if name.endswith("lora_up.weight"):
+            expected = torch.zeros_like(one[name]) if "mid_block" in name else 4 * one[name]
+            assert torch.allclose(other[name], expected, atol=1e-7), name
+
+
+def test_norms_are_limited(run):
+    settings = recipe(Adapter(rank=4, alpha=4, max_norm=0.01), optimizer=Optimizer(rate=0.05, schedule="constant", warmup=0))
+    adapter = run(settings, 3).part("adapter")
+    names = [name.removesuffix(".lora_up.weight") for name in adapter if name.endswith("lora_up.weight")]
+    norms = [(adapter[f"{n}.lora_up.weight"].flatten(1) @ adapter[f"{n}.lora_down.weight"].flatten(1)).norm() for n in names]
+    assert max(norms) <= 0.01 * 1.001 and max(norms) > 0.009
+
+
+def test_averaged_weights_are_what_is_trained(run):
+    state = run(recipe(optimizer=Optimizer(rate=1e-2, ema=0.99)), 4)
+    average, adapter = state.part("average"), state.part("adapter")
+    assert lora_of(state).tensors.keys() == average.keys() == adapter.keys()
+    assert all(torch.equal(tensor, average[name]) for name, tensor in lora_of(state).tensors.items())
+    assert any(not torch.equal(tensor, adapter[name]) for name, tensor in average.items())
+
+
+def test_the_curve_has_every_step(run):
+    curve = curve_of(run(recipe(validate_every=2), 3))
+    assert [row[0] for row in curve.steps] == [1, 2, 3]
+    assert [row[0] for row in curve.validation] == [2]
+    assert all(loss > 0 for _, loss, _ in curve.steps)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "named"),
+    [
+        (Adapter(kind="loha", magnitude=True), "magnitude"), (Adapter(kind="lokr", max_norm=1), "max_norm"), (Adapter(factor=4), "factor"),
+        (Adapter(magnitude=True, max_norm=1), "max_norm"), (Adapter(ranks="no_such_block = 4"), "fits no module"),
+        (Adapter(ranks="mid_block"), "no rule"), (Adapter(ranks="( = 4"), "no rule"), (Adapter(ranks=". = 0"), "changes no module"),
+        (Adapter(ranks="(a+)+$ = x"), "no rule"),
+    ],
+)  # fmt: skip
+def test_an_adapter_that_cannot_be_is_refused_by_name(run, adapter, named):
+    with pytest.raises(InvalidInput, match=named):
+        run(recipe(adapter), 0)
+
+
+def test_encoded_captions_and_a_trained_text_encoder_contradict_each_other(run, tmp_path):
+    data = encoded(random_set(tmp_path, 2, policy=CaptionPolicy()), tmp_path, 64)
+    settings = recipe(Adapter(text_encoder=True), optimizer=Optimizer(text_rate=1e-4))
+    with pytest.raises(InvalidInput, match="encoded already"):
+        run(settings, 1, data=data)
+
+
+def test_an_inpainting_network_is_refused(checkpoint, memory, pictures):
+    weights = checkpoint.model.weights
+    nine = replace(checkpoint.model, weights=replace(weights, config=weights.config.replace('"in_channels": 4', '"in_channels": 9')))
+    with pytest.raises(InvalidInput, match="9 channels"), open_trainer(memory, nine, checkpoint.clip, pictures, recipe()):
+        pass
