@@ -32,6 +32,33 @@ def unet_cross_attention_multiply(model: Model, q: Factor = 1.0, k: Factor = 1.0
     return _multiplied(model, "attn2", q, k, v, out)
 
 
+@node(
+    "UNetTemporalAttentionMultiply",
+    category="_for_testing/attention_experiments",
+    display_name="U-Net Temporal Attention Multiply",
+    experimental=True,
+)
+def unet_temporal_attention_multiply(
+    model: Model,
+    self_structural: Factor = 1.0,
+    self_temporal: Factor = 1.0,
+    cross_structural: Factor = 1.0,
+    cross_temporal: Factor = 1.0,
+) -> Model:
+    """Scale the outputs of attention within the pictures of a video and between them.
+
+    self_structural, cross_structural: within a picture, to itself and to the prompt; these count for image models too.
+    self_temporal, cross_temporal: between pictures; image models have no such layers.
+    """
+    factors = (
+        ("transformer_blocks.*.attn1.to_out.0", self_structural),
+        ("transformer_blocks.*.attn2.to_out.0", cross_structural),
+        ("temporal_transformer_blocks.*.attn1.to_out.0", self_temporal),
+        ("temporal_transformer_blocks.*.attn2.to_out.0", cross_temporal),
+    )
+    return model.with_patches(ScaledModules(model.weights, factors))
+
+
 def _multiplied(model: Model, attention: str, q: float, k: float, v: float, out: float) -> Model:
     factors = tuple((f"{attention}.{name}", factor) for name, factor in (("to_q", q), ("to_k", k), ("to_v", v), ("to_out.0", out)))
     return model.with_patches(ScaledModules(model.weights, factors))

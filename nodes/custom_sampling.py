@@ -13,13 +13,12 @@ from engine.diffusion.sampling.guidance import CFG, Guider
 from engine.diffusion.sampling.noise import Noise
 from engine.diffusion.sampling.sample import Sampled, sample_custom
 from engine.diffusion.sampling.samplers import Sampler
-from engine.diffusion.unet import diffusion_model
 from engine.graph import Context, Seed, Widget, node
 from engine.values.conditioning import Conditioning
 from engine.values.latent import Latent
 from engine.values.model import Model
 from engine.values.sigmas import Sigmas
-from nodes.sampling import Scale, progress
+from nodes.sampling import Scale, loaded, progress
 from nodes.sampling_values import ModelGuider, RunNoise, RunSampler
 
 NegativeScale = Annotated[float, Field(ge=0, le=100), Widget(step=0.01)]
@@ -135,6 +134,6 @@ def sampler_custom_advanced(
 
 
 def _drawn(ctx: Context, model: Model, guider: Guider, noise: Noise, sampler: Sampler, sigmas: Sigmas, latent: Latent) -> Drawn:
-    with diffusion_model(ctx.memory, model) as network:
+    with loaded(ctx, model) as network:
         sampled: Sampled = sample_custom(network, guider, sampler, sigmas, latent, noise=noise, callback=progress(ctx, model))
     return Drawn(sampled.output, sampled.denoised)

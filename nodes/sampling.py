@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Annotated, Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from engine.diffusion.preview import latent_preview
+from engine.diffusion.sampling.model import DiffusionModel
 from engine.diffusion.sampling.sample import ProgressCallback, sample
 from engine.diffusion.sampling.samplers import SAMPLER_NAMES
 from engine.diffusion.sampling.schedules import SCHEDULER_NAMES
@@ -51,7 +53,7 @@ def ksampler(
     latent_image: what to start from; an empty one for a new picture.
     denoise: 1 draws anew; lower values keep more of what the latent image shows.
     """
-    with diffusion_model(ctx.memory, model) as network:
+    with loaded(ctx, model) as network:
         return sample(
             network,
             positive,
@@ -92,7 +94,7 @@ def ksampler_advanced(
     start_at_step, end_at_step: the part of the `steps` that is run.
     return_with_leftover_noise: enable it to hand on a latent image that a next sampler continues.
     """
-    with diffusion_model(ctx.memory, model) as network:
+    with loaded(ctx, model) as network:
         return sample(
             network,
             positive,
@@ -109,6 +111,16 @@ def ksampler_advanced(
             leftover_noise=return_with_leftover_noise == "enable",
             callback=progress(ctx, model),
         )
+
+
+def loaded(ctx: Context, model: Model) -> AbstractContextManager[DiffusionModel]:
+    """The model's network on the device; what takes unusually long is told as `progress_text`."""
+
+    def notice(text: str) -> None:
+        ctx.log.info(text)
+        ctx.emit("progress_text", {"text": text, "node": ctx.node_id})
+
+    return diffusion_model(ctx.memory, model, notice)
 
 
 def progress(ctx: Context, model: Model) -> ProgressCallback:

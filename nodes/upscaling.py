@@ -10,14 +10,13 @@ from pydantic import Field
 from engine.diffusion.pixels.resize import resize, resize_pictures
 from engine.diffusion.redrawing import redrawn
 from engine.diffusion.sampling.sample import sample
-from engine.diffusion.unet import diffusion_model
 from engine.diffusion.vae import decode, encode
 from engine.graph import Context, Seed, Widget, node
 from engine.values.conditioning import Conditioning
 from engine.values.image import Image
 from engine.values.latent import Latent
 from engine.values.model import Model, Vae
-from nodes.sampling import SamplerName, Scale, SchedulerName, Steps, progress
+from nodes.sampling import SamplerName, Scale, SchedulerName, Steps, loaded, progress
 
 Factor = Annotated[float, Field(ge=0.5, le=8), Widget(step=0.05)]
 Denoise = Annotated[float, Field(ge=0, le=1), Widget(step=0.01)]
@@ -47,7 +46,7 @@ def high_res_fix(
     """
     height, width = (max(1, round(side * scale_by)) for side in samples.samples.shape[-2:])
     larger = replace(samples, samples=resize(samples.samples.float(), width, height, upscale_method))
-    with diffusion_model(ctx.memory, model) as network:
+    with loaded(ctx, model) as network:
         return sample(
             network,
             positive,
@@ -94,7 +93,7 @@ def tiled_upscale(
     def redraw(part: Image, number: int, total: int) -> Image:
         ctx.progress(number, total)
         latent = Latent(encode(ctx.memory, vae, part))
-        with diffusion_model(ctx.memory, model) as network:
+        with loaded(ctx, model) as network:
             drawn = sample(
                 network,
                 positive,

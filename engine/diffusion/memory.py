@@ -14,6 +14,7 @@ import torch
 from diffusers.hooks import apply_group_offloading
 from torch import Tensor, nn
 
+from engine.diffusion.compilation import Compiled
 from engine.diffusion.devices import Numerics
 from engine.diffusion.families import FAMILIES
 from engine.diffusion.loading import load_module
@@ -28,14 +29,16 @@ RESERVE = 2**30
 
 @dataclass(eq=False)
 class Loaded:
-    """A network on the device. originals: the weights that patches replaced, as they were."""
+    """A network on the device. originals: the weights that patches replaced, as they were. compiled: its forms by backend."""
 
     weights: Weights
     module: nn.Module
     size: int
+    dtype: torch.dtype
     patches: tuple[Patch, ...] = ()
     originals: dict[str, Tensor] = field(default_factory=dict)
     users: int = 0
+    compiled: dict[str, Compiled] = field(default_factory=dict)
 
 
 class Memory:
@@ -53,8 +56,19 @@ class Memory:
 
     @contextmanager
     def unet(self, model: Model) -> Iterator[Any]:
-        with self._use(model.weights, model.patches, self.numerics.network) as module:
+        with self._use(model.weights, model.patches, self.network_dtype(model)) as module:
             yield module
+
+    def network_dtype(self, model: Model) -> torch.dtype:
+        """What the model's network computes in: the format set on the model, or the one in force."""
+        return model.options.get("compute_dtype") or self.numerics.network
+
+    def compiled(self, module: nn.Module, backend: str) -> Compiled:
+        """The compiled form of a network in use, kept for as long as the network is loaded."""
+        entry = next(entry for entry in self._loaded if entry.module is module)
+        if backend not in entry.compiled:
+            entry.compiled[backend] = Compiled(module, backend)
+        return entry.compiled[backend]
 
     @contextmanager
     def text_encoder(self, clip: Clip) -> Iterator[Any]:
@@ -106,7 +120,7 @@ class Memory:
     @contextmanager
     def _use(self, weights: Weights, patches: tuple[Patch, ...], dtype: torch.dtype, rounding: torch.dtype | None = None) -> Iterator[Any]:
         with self._lock:
-            entry = self._find(weights, patches) or self._load(weights, dtype, rounding)
+            entry = self._find(weights, dtype, patches) or self._load(weights, dtype, rounding)
             self._loaded.remove(entry)
             self._loaded.append(entry)
             entry.users += 1
@@ -116,9 +130,9 @@ class Memory:
             finally:
                 entry.users -= 1
 
-    def _find(self, weights: Weights, patches: tuple[Patch, ...]) -> Loaded | None:
+    def _find(self, weights: Weights, dtype: torch.dtype, patches: tuple[Patch, ...]) -> Loaded | None:
         """A loaded network with these patches; one with other patches only while nobody uses it."""
-        same = [entry for entry in self._loaded if entry.weights == weights]
+        same = [entry for entry in self._loaded if entry.weights == weights and entry.dtype == dtype]
         exact = [entry for entry in same if _keys(entry.patches) == _keys(patches)]
         return next(iter(exact or [entry for entry in same if not entry.users]), None)
 
@@ -132,7 +146,7 @@ class Memory:
             module = self.first_that_fits([lambda: load_module(weights, dtype, device, rounding)] * 2, f"The {part.name}")
         else:
             module = _offloaded(load_module(weights, dtype, torch.device("cpu"), rounding), device)
-        entry = Loaded(weights, module, size)
+        entry = Loaded(weights, module, size, dtype)
         self._loaded.append(entry)
         return entry
 

@@ -19,11 +19,12 @@ MODULES = {
     f"comfy_extras.nodes_{name}"
     for name in (
         "advanced_samplers", "align_your_steps", "apg", "attention_multiply", "canny", "cfg", "compositing", "custom_sampler",
-        "differential_diffusion", "eps", "fresca", "images", "ip2p", "latent", "mahiro", "mask", "model_advanced", "morphology", "perpneg",
-        "post_processing", "preview_any", "primitive", "rebatch", "sdupscale", "string", "tcfg",
+        "differential_diffusion", "easycache", "eps", "freelunch", "fresca", "hypertile", "images", "ip2p", "latent", "mahiro", "mask",
+        "model_advanced", "model_downscale", "morphology", "pag", "perpneg", "post_processing", "preview_any", "primitive", "rebatch",
+        "sag", "sdupscale", "slg", "string", "tcfg", "tomesd", "torch_compile",
     )
 }  # fmt: skip
-LEFT_OUT = {"ModelComputeDtype", "SaveSVGNode", "UNetTemporalAttentionMultiply"}
+LEFT_OUT = {"SaveSVGNode"}  # no node of either program draws vector graphics
 COVERED = {
     "CheckpointLoaderSimple", "CLIPSetLastLayer", "CLIPTextEncode", "ConditioningAverage", "ConditioningCombine", "ConditioningConcat",
     "ConditioningSetArea", "ConditioningSetAreaPercentage", "ConditioningSetAreaStrength", "ConditioningSetMask",
@@ -34,7 +35,7 @@ COVERED = {
     "SaveLoRANode", "LoadImage", "LoadImageMask", "LoadImageOutput", "LoadLatent",
     "PreviewImage", "RepeatLatentBatch", "SaveImage", "SaveLatent", "SetLatentNoiseMask", "VAEDecode", "VAEDecodeTiled", "VAEEncode",
     "VAEEncodeForInpaint", "VAEEncodeTiled", "InpaintModelConditioning", "FluxKontextImageScale", "LoadImageSetFromFolderNode",
-    "LoadImageTextSetFromFolderNode",
+    "LoadImageTextSetFromFolderNode", "RenormCFG", "SkipLayerGuidanceSD3",
 } | {name for name, info in REFERENCE.items() if info["python_module"] in MODULES and name not in LEFT_OUT}  # fmt: skip
 MEANINGFUL = ("min", "max", "step", "round", "multiline", "dynamicPrompts", "control_after_generate", "image_upload", "lazy", "forceInput")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from torch import Tensor
 
@@ -14,7 +15,10 @@ from engine.values.weights import Weights
 
 @dataclass(frozen=True)
 class ScaledModules:
-    """Weights and biases of every module whose path ends with a name of `factors`, times its factor. Factors of 1 change nothing."""
+    """Weights and biases of every module whose path ends with a pattern of `factors`, times its factor. Factors of 1 change nothing.
+
+    A pattern is a path in which * stands for any characters.
+    """
 
     weights: Weights
     factors: tuple[tuple[str, float], ...]
@@ -26,8 +30,8 @@ class ScaledModules:
     def changes(self) -> Mapping[str, Change]:
         changes: dict[str, Change] = {}
         for name in FAMILIES[self.weights.family].parts[self.weights.part].tensor_shapes(self.weights.arguments):
-            for ending, factor in self.factors:
-                if factor != 1.0 and name.rpartition(".")[0].endswith(f".{ending}"):
+            for pattern, factor in self.factors:
+                if factor != 1.0 and fnmatchcase(name.rpartition(".")[0], f"*.{pattern}"):
                     changes[name] = _Times(factor)
         return changes
 

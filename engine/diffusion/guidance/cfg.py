@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from engine.diffusion.sampling.guidance import Step
+from engine.diffusion.sampling.guidance import Step, classifier_free
 
 IMAGE = (1, 2, 3)
 """The dimensions of one image in a batch."""
@@ -41,6 +41,28 @@ class RescaleCFG:
         rescaled = mixed * (cond.std(dim=IMAGE, keepdim=True) / mixed.std(dim=IMAGE, keepdim=True))
         final = self.multiplier * rescaled + (1.0 - self.multiplier) * mixed
         return scaled - final * step.sigma / norm
+
+
+@dataclass(frozen=True)
+class RenormCFG:
+    """`combine`: CFG that is never longer than the positive prediction, and none from a timestep on.
+
+    Qin et al. 2025, "Lumina-Image 2.0: A Unified and Efficient Image Generative Framework", section 3.4. truncation: CFG is in force
+    at timesteps below it. most: longest allowed length of each image in units of the positive prediction's; 0 for no limit.
+    """
+
+    truncation: float = 100.0
+    most: float = 1.0
+
+    def __call__(self, step: Step) -> Tensor:
+        if step.uncond is None or float(step.prediction.timestep(step.sigma)) >= self.truncation:
+            return step.cond
+        mixed = classifier_free(step)
+        if self.most == 0:
+            return mixed
+        length = torch.linalg.vector_norm(mixed, dim=IMAGE, keepdim=True)
+        longest = torch.linalg.vector_norm(step.cond, dim=IMAGE, keepdim=True) * self.most
+        return torch.where(length >= longest, mixed * (longest / length), mixed)
 
 
 @dataclass(frozen=True)

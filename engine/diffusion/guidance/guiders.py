@@ -34,6 +34,7 @@ class DualCFG:
 
     def guide(self, predictions: Sequence[Tensor], step: Step, options: GuidanceOptions) -> Guided:
         first, second = predictions[:2]
+        step = replace(step, positive=self.second, negative=self.negative)
         negative = predictions[2] if len(predictions) > 2 else None
         if self.style == "nested":
             middle = second + self.scale * (first - second)
@@ -57,7 +58,7 @@ class PerpNegGuider:
 
     def guide(self, predictions: Sequence[Tensor], step: Step, options: GuidanceOptions) -> Guided:
         positive, negative, empty = predictions
-        step = replace(step, cond=positive, uncond=negative, scale=self.scale)
+        step = replace(step, cond=positive, uncond=negative, scale=self.scale, positive=self.positive, negative=self.negative)
         denoised = perpendicular(positive, negative, empty, self.scale, self.negative_scale)
         for adjust in options.after:
             denoised = adjust(step, denoised)

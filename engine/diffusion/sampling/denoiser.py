@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from engine.diffusion.sampling.conditions import BEGINNING, Position
 from engine.diffusion.sampling.guidance import Guided, Guider, MaskFunction, Step
+from engine.diffusion.sampling.inside import Inside
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.prediction import Prediction
 from engine.diffusion.sampling.predictor import Predictor
+from engine.diffusion.sampling.reuse import Change
+from engine.values.conditioning import Conditioning
 
 
 class Denoiser(Protocol):
@@ -26,7 +31,10 @@ class Denoiser(Protocol):
 
 
 class GuidedDenoiser:
-    """A model under a guider. It counts its evaluations, by which prompts that change on the way are timed."""
+    """A model under a guider. It counts its evaluations, by which prompts that change on the way are timed.
+
+    With `reuse` of guided predictions (LazyCache) it foretells them where they change little.
+    """
 
     def __init__(
         self,
@@ -40,10 +48,13 @@ class GuidedDenoiser:
     ) -> None:
         self.prediction = model.prediction
         self._guider, self._options, self._sigmas = guider, model.options, sigmas
-        self._predictor = Predictor(model, start)
-        self._sides = self._predictor.place(guider.sides(keep_uncond or model.options.keep_uncond))
         self._memory: dict[Any, Any] = {}
         self._position = position
+        self._predictor = Predictor(model, start, self._memory)
+        self._sides = self._predictor.place(guider.sides(keep_uncond or model.options.keep_uncond))
+        reuse = model.options.reuse
+        self._change = Change(reuse, model.prediction) if reuse and reuse.guided else None
+        self._moves: Guided | None = None
 
     def __call__(self, x: Tensor, sigma: Tensor) -> Tensor:
         return self.guided(x, sigma).denoised
@@ -51,6 +62,17 @@ class GuidedDenoiser:
     def guided(self, x: Tensor, sigma: Tensor) -> Guided:
         position = self._position
         self._position = position.next()
+        if self._change is None:
+            return self._evaluated(x, sigma, position)
+        if self._moves is not None and self._change.is_small(x, sigma):
+            denoised, uncond = self._moves
+            return Guided(x + denoised, None if uncond is None else x + uncond)
+        found = self._evaluated(x, sigma, position)
+        self._change.learn(x, found.denoised)
+        self._moves = Guided(found.denoised - x, None if found.uncond is None else found.uncond - x)
+        return found
+
+    def _evaluated(self, x: Tensor, sigma: Tensor, position: Position) -> Guided:
         predictions = self._predictor(self._sides, x, sigma, position)
         step = Step(
             x=x,
@@ -60,10 +82,21 @@ class GuidedDenoiser:
             uncond=None,
             prediction=self.prediction,
             sigmas=self._sigmas,
-            predict=lambda conditioning, other_x=None: self._predictor.of(conditioning, x if other_x is None else other_x, sigma, position),
+            predict=partial(self._predict, x, sigma, position),
             memory=self._memory,
         )
         return self._guider.guide(predictions, step, self._options)
+
+    def _predict(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        position: Position,
+        conditioning: Conditioning,
+        other_x: Tensor | None = None,
+        inside: Sequence[Inside] = (),
+    ) -> Tensor:
+        return self._predictor.of(conditioning, x if other_x is None else other_x, sigma, position, inside)
 
 
 class MaskedDenoiser:

@@ -14,7 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from engine.diffusion.sampling.inside import Inside
 from engine.diffusion.sampling.prediction import Prediction
+from engine.diffusion.sampling.reuse import Reuse
 from engine.values.conditioning import Conditioning
 
 
@@ -34,8 +36,9 @@ class Guided(NamedTuple):
 class Step:
     """One evaluation of a model: x [B, C, h, w] at level sigma, and the denoised predictions for both sides.
 
-    uncond is None where the negative side was not computed. predict(conditioning, x=None) evaluates the network once more, for
-    another conditioning or another x. memory lives as long as the run.
+    uncond is None where the negative side was not computed. predict(conditioning, x=None, inside=()) evaluates the network once more:
+    for another conditioning or another x, or with changes inside it. positive, negative: what cond and uncond are predictions for.
+    memory lives as long as the run.
     """
 
     x: Tensor
@@ -47,6 +50,8 @@ class Step:
     sigmas: Tensor
     predict: Callable[..., Tensor]
     memory: dict[Any, Any]
+    positive: Conditioning = field(default_factory=Conditioning)
+    negative: Conditioning = field(default_factory=Conditioning)
 
     def with_sides(self, cond: Tensor, uncond: Tensor | None) -> Step:
         return replace(self, cond=cond, uncond=uncond)
@@ -64,6 +69,7 @@ class GuidanceOptions:
     """What takes part in guidance besides the scale, in order: before, instead of, and after the CFG formula.
 
     keep_uncond: compute the negative side also where the scale is 1. mask: changes the inpainting mask from level to level.
+    inside: changes inside the network. reuse: when the network is not asked at all.
     """
 
     before: tuple[BeforeCFG, ...] = ()
@@ -71,6 +77,8 @@ class GuidanceOptions:
     after: tuple[AfterCFG, ...] = ()
     mask: MaskFunction | None = None
     keep_uncond: bool = False
+    inside: tuple[Inside, ...] = ()
+    reuse: Reuse | None = None
 
     def adding(
         self,
@@ -80,8 +88,10 @@ class GuidanceOptions:
         after: AfterCFG | None = None,
         mask: MaskFunction | None = None,
         keep_uncond: bool = False,
+        inside: Inside | None = None,
+        reuse: Reuse | None = None,
     ) -> GuidanceOptions:
-        """These options with more of them; a `combine` or a `mask` replaces the one before."""
+        """These options with more of them; a `combine`, a `mask` or a `reuse` replaces the one before."""
         return replace(
             self,
             before=self.before + ((before,) if before else ()),
@@ -89,6 +99,8 @@ class GuidanceOptions:
             after=self.after + ((after,) if after else ()),
             mask=mask or self.mask,
             keep_uncond=self.keep_uncond or keep_uncond,
+            inside=self.inside + ((inside,) if inside else ()),
+            reuse=reuse or self.reuse,
         )
 
 
@@ -136,4 +148,5 @@ class CFG:
 
     def guide(self, predictions: Sequence[Tensor], step: Step, options: GuidanceOptions) -> Guided:
         uncond = predictions[1] if len(predictions) > 1 else None
-        return guided(replace(step, cond=predictions[0], uncond=uncond, scale=self.scale), options)
+        step = replace(step, cond=predictions[0], uncond=uncond, scale=self.scale, positive=self.positive, negative=self.negative)
+        return guided(step, options)

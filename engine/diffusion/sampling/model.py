@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -16,9 +16,13 @@ from engine.values.conditioning import Condition
 
 
 class Network(Protocol):
-    """x [n, C, h, w] and context [n, N, D] in the model's dtype, timestep [n] float32, all on its device -> [n, C, h, w], any dtype."""
+    """x [n, C, h, w] and context [n, N, D] in the model's dtype, timestep [n] float32, all on its device -> [n, C, h, w], any dtype.
 
-    def __call__(self, x: Tensor, timestep: Tensor, context: Tensor, **extras: Tensor) -> Tensor: ...
+    extras: further inputs by name; and, where the model's options or a guidance method ask for changes inside it, `changes`
+    (sampling.inside.Changes).
+    """
+
+    def __call__(self, x: Tensor, timestep: Tensor, context: Tensor, **extras: Any) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,17 @@ once for each set of conditions that count together, and kept for the run.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from engine.diffusion.sampling.conditions import BEGINNING, Placed, Position, place, repeat_to
+from engine.diffusion.sampling.inside import Changes, Evaluation, Inside, Row
 from engine.diffusion.sampling.model import DiffusionModel, Start
+from engine.diffusion.sampling.reuse import Change
 from engine.values.conditioning import Conditioning
 
 Sides = tuple[tuple[Placed, ...], ...]
@@ -28,9 +31,13 @@ SPATIAL = "concat"
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """Conditions that share one call of the network, with everything but x and the timestep already joined."""
+    """Conditions that share one call of the network, with everything but x and the timestep already joined.
+
+    rows: what each row of the batch is for.
+    """
 
     conditions: tuple[Placed, ...]
+    rows: tuple[Row, ...]
     context: Tensor
     extras: Mapping[str, Tensor]
 
@@ -48,55 +55,111 @@ class Plan:
 
 
 class Predictor:
-    """Denoised predictions of a model, for the conditions of one run."""
+    """Denoised predictions of a model, for the conditions of one run. memory: of the run, for changes inside the network."""
 
-    def __init__(self, model: DiffusionModel, start: Start) -> None:
+    def __init__(self, model: DiffusionModel, start: Start, memory: dict[Any, Any] | None = None) -> None:
         self._model, self._start = model, start
-        self._plans: dict[Sides, Plan] = {}
-        self._single: dict[Conditioning, tuple[Placed, ...]] = {}
+        self._memory = {} if memory is None else memory
+        self._plans: dict[tuple[Sides, bool], Plan] = {}
+        self._placed: dict[Conditioning, tuple[Placed, ...]] = {}
+        reuse = model.options.reuse
+        self._change = Change(reuse, model.prediction) if reuse and not reuse.guided else None
+        self._moves: dict[Call, Tensor] = {}
 
     def place(self, sides: Sequence[Conditioning]) -> Sides:
-        return tuple(place(sides, self._model, self._start))
+        """The sides of the run, in their place."""
+        placed = tuple(place(sides, self._model, self._start))
+        self._placed.update(zip(sides, placed, strict=True))
+        return placed
 
-    def of(self, conditioning: Conditioning, x: Tensor, sigma: Tensor, position: Position = BEGINNING) -> Tensor:
-        """The denoised prediction for one further conditioning, as guidance methods ask for beside the two sides."""
-        if conditioning not in self._single:
-            (self._single[conditioning],) = self.place([conditioning])
-        return self((self._single[conditioning],), x, sigma, position)[0]
+    @torch.no_grad()
+    def of(
+        self, conditioning: Conditioning, x: Tensor, sigma: Tensor, position: Position = BEGINNING, inside: Sequence[Inside] = ()
+    ) -> Tensor:
+        """The denoised prediction for one side of the run or a further conditioning, as guidance methods ask for besides.
+
+        inside: changes inside the network for this prediction only.
+        """
+        if conditioning not in self._placed:
+            self.place([conditioning])
+        active = _active((self._placed[conditioning],), sigma, position)
+        plan = self._plan(active, x, further=True)
+        outputs = {call: self._output(call, self._inputs(call, x, sigma), sigma, inside) for call in plan.calls}
+        return self._predictions(active, plan, outputs, x, sigma)[0]
 
     @torch.no_grad()
     def __call__(self, sides: Sides, x: Tensor, sigma: Tensor, position: Position = BEGINNING) -> list[Tensor]:
         """One denoised prediction [B, C, h, w] for each side; zeros where no condition of a side counts."""
-        level = float(sigma)
-        active = tuple(tuple(condition for condition in side if condition.counts_at(level, position)) for side in sides)
-        plan = self._plans.get(active) or self._new_plan(active, x)
-        prediction = self._model.prediction
-        scaled = prediction.scale_input(x, sigma).to(self._model.dtype)
-        timestep = float(prediction.timestep(sigma))
+        active = _active(sides, sigma, position)
+        plan = self._plan(active, x)
+        inputs = {call: self._inputs(call, x, sigma) for call in plan.calls}
+        outputs = self._reused(inputs, sigma)
+        if outputs is None:
+            outputs = {call: self._output(call, given, sigma) for call, given in inputs.items()}
+            self._learn(inputs, outputs)
+        return self._predictions(active, plan, outputs, x, sigma)
+
+    def _inputs(self, call: Call, x: Tensor, sigma: Tensor) -> Tensor:
+        scaled = self._model.prediction.scale_input(x, sigma).to(self._model.dtype)
+        return _join([condition.crop(scaled) for condition in call.conditions])
+
+    def _output(self, call: Call, inputs: Tensor, sigma: Tensor, inside: Sequence[Inside] = ()) -> Tensor:
+        timesteps = torch.full((len(inputs),), float(self._model.prediction.timestep(sigma)), device=inputs.device)
+        hooks = (*inside, *self._model.options.inside)
+        if not hooks:
+            return self._model.network(inputs, timesteps, call.context, **call.extras).float()
+        evaluation = Evaluation(sigma, call.rows, inputs.shape[-2], inputs.shape[-1], self._model.prediction, self._memory)
+        return self._model.network(inputs, timesteps, call.context, changes=Changes(hooks, evaluation), **call.extras).float()
+
+    def _reused(self, inputs: Mapping[Call, Tensor], sigma: Tensor) -> dict[Call, Tensor] | None:
+        """Outputs foretold from the last ones, if the change since then is small enough."""
+        if self._change is None or not all(call in self._moves for call in inputs):
+            return None
+        if not self._change.is_small(next(iter(inputs.values())), sigma):
+            return None
+        return {call: given.float() + self._moves[call] for call, given in inputs.items()}
+
+    def _learn(self, inputs: Mapping[Call, Tensor], outputs: Mapping[Call, Tensor]) -> None:
+        if self._change is None or not inputs:
+            return
+        first = next(iter(inputs))
+        self._change.learn(inputs[first], outputs[first])
+        self._moves.update({call: outputs[call] - given.float() for call, given in inputs.items()})
+
+    def _predictions(self, active: Sides, plan: Plan, outputs: Mapping[Call, Tensor], x: Tensor, sigma: Tensor) -> list[Tensor]:
         denoised: dict[Placed, Tensor] = {}
-        for call in plan.calls:
-            inputs = _join([condition.crop(scaled) for condition in call.conditions])
-            timesteps = torch.full((len(inputs),), timestep, device=x.device)
-            output = self._model.network(inputs, timesteps, call.context, **call.extras).float()
+        for call, output in outputs.items():
             for condition, part in zip(call.conditions, output.chunk(len(call.conditions)), strict=True):
-                denoised[condition] = prediction.denoised(part, condition.crop(x), sigma)
+                denoised[condition] = self._model.prediction.denoised(part, condition.crop(x), sigma)
         denoised.update({twin: denoised[computed] for twin, computed in plan.twins.items()})
         return [_mean(side, denoised, plan.shares, x) for side in active]
 
-    def _new_plan(self, active: Sides, x: Tensor) -> Plan:
+    def _plan(self, active: Sides, x: Tensor, *, further: bool = False) -> Plan:
+        """further: not for the sides of the run, but for one that is evaluated besides."""
+        key = (active, further)
+        if key in self._plans:
+            return self._plans[key]
         batch = len(x)
-        conditions = [condition for side in active for condition in side]
-        computed = {condition.seen: condition for condition in reversed(conditions)}
-        waiting = [condition for condition in conditions if computed[condition.seen] is condition]
-        twins = {condition: computed[condition.seen] for condition in conditions if computed[condition.seen] is not condition}
+        sides = {condition: number for number, side in enumerate(active) for condition in side}
+        computed = {self._seen(condition, sides): condition for condition in reversed(sides)}
+        twins = {condition: computed[self._seen(condition, sides)] for condition in sides}
+        waiting = [condition for condition in sides if twins[condition] is condition]
         calls = []
         while waiting:
             chosen = self._next_call(waiting, x)
             waiting = [condition for condition in waiting if condition not in chosen]
-            calls.append(Call(chosen, _contexts(chosen, batch), _extras(chosen, batch)))
+            rows = tuple(
+                Row(None if further else sides[condition], image, condition.area is None) for condition in chosen for image in range(batch)
+            )
+            calls.append(Call(chosen, rows, _contexts(chosen, batch), _extras(chosen, batch)))
         shares = {condition: share for side in active for condition, share in _shares(side, x).items()}
-        plan = self._plans[active] = Plan(tuple(calls), shares, twins)
+        twins = {condition: twin for condition, twin in twins.items() if twin is not condition}
+        plan = self._plans[key] = Plan(tuple(calls), shares, twins)
         return plan
+
+    def _seen(self, condition: Placed, sides: Mapping[Placed, int]) -> Hashable:
+        """Equal for conditions that the network gives the same for. Changes inside it may tell the sides apart."""
+        return condition.seen, sides[condition] if self._model.options.inside else None
 
     def _next_call(self, waiting: Sequence[Placed], x: Tensor) -> tuple[Placed, ...]:
         """The conditions that may share a call with the first, last ones in front, as many as fit."""
@@ -123,6 +186,12 @@ class Predictor:
             return False
         shorter, longer = sorted((one.shape[1], other.shape[1]))
         return shorter == longer or (self._model.repeat_context and math.lcm(shorter, longer) // shorter <= MOST_REPEATS)
+
+
+def _active(sides: Sides, sigma: Tensor, position: Position) -> Sides:
+    """The conditions that count at a level and step."""
+    level = float(sigma)
+    return tuple(tuple(condition for condition in side if condition.counts_at(level, position)) for side in sides)
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:
