@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.comfy.protocol.ui_workflow import is_ui_workflow, read_ui_workflow
 from engine.errors import InvalidWorkflow, Problem
 from engine.graph.catalogue import Catalogue
 from engine.graph.limits import Limits
@@ -76,12 +77,18 @@ class Importer:
         return Imported("parameters", workflow.to_json(), self._obstacles(workflow), notes, text)
 
     def _document(self, data: bytes) -> Imported:
+        notes: list[str] = []
+        source = ""
         try:
-            workflow = parse_document(read_json(data, self.limits, nan=True), self.limits, checked=True)
+            document = read_json(data, self.limits, nan=True)
+            if is_ui_workflow(document):
+                source = "ui"
+                workflow, notes = read_ui_workflow(document, self.catalogue, self.limits)
+            else:
+                workflow = parse_document(document, self.limits, checked=True)
         except InvalidWorkflow as error:
-            source = "ui" if any(problem.code == "ui_format" for problem in error.problems) else ""
             return Imported(source, problems=list(error.problems))
-        return Imported(workflow.source, workflow.to_json(), self._obstacles(workflow))
+        return Imported(workflow.source, workflow.to_json(), self._obstacles(workflow), notes)
 
     def _obstacles(self, workflow: Workflow) -> list[Problem]:
         try:

@@ -313,8 +313,9 @@ async def test_workflows_of_other_programs_are_opened(api):
     assert unknown["workflow"]["nodes"]["1"]["inputs"] == {"x": 1} and unknown["problems"][0]["code"] == "unknown_node"
     same = await api.json("POST", "/api/v1/import", data=easel(chain(1), 5, mine={"kept": 1}))
     assert (same["source"], same["workflow"]["mine"], same["problems"]) == ("easel/1", {"kept": 1}, [])
-    editor = await api.json("POST", "/api/v1/import", data=json.dumps({"nodes": [], "links": [], "version": 0.4}))
-    assert (editor["source"], editor["workflow"], editor["problems"][0]["code"]) == ("ui", None, "ui_format")
+    nodes = [{"id": 3, "type": "ComfyAdd", "pos": [10, 20], "widgets_values": [4, 5]}]
+    editor = await api.json("POST", "/api/v1/import", data=json.dumps({"nodes": nodes, "links": [], "version": 0.4}))
+    assert (editor["source"], editor["workflow"]["nodes"]["3"]["inputs"]) == ("ui", {"left": 4, "right": 5})
     for odd in ("", "{", "[]", "5", '{"a": 1, "a": 2}', "\udcff".encode("utf-8", "surrogatepass")):
         nothing = await api.json("POST", "/api/v1/import", data=odd)
         assert nothing["workflow"] is None and nothing["problems"][0]["message"]
@@ -323,16 +324,16 @@ async def test_workflows_of_other_programs_are_opened(api):
 async def test_the_workflow_in_a_picture_is_opened(api):
     prompt = json.dumps(chain(1))
     for texts, source in (
-        ({"prompt": prompt, "workflow": '{"nodes": []}'}, "api"),
+        ({"prompt": prompt, "workflow": '{"nodes": [5]}'}, "api"),
         ({"easel": easel(chain(2)), "prompt": prompt}, "easel/1"),
-        ({"workflow": '{"nodes": []}'}, "ui"),
+        ({"workflow": '{"nodes": [], "links": []}'}, "ui"),
         ({"parameters": "a cat\nSteps: 20, Seed: 18446744073709551615, Size: 512x768"}, "parameters"),
         ({"prompt": "{broken"}, ""),
         ({}, ""),
     ):
         found = await api.json("POST", "/api/v1/import", data=png(texts=texts))
         assert found["source"] == source and found["parameters"] == texts.get("parameters", "")
-        assert (found["workflow"] is not None) == (source in ("api", "easel/1", "parameters"))
+        assert (found["workflow"] is not None) == (source in ("api", "easel/1", "parameters", "ui"))
         assert found["workflow"] is not None or found["problems"]
     pasted = await api.json("POST", "/api/v1/import", data="a cat\nNegative prompt: a dog\nSteps: 7, Sampler: Euler a, Seed: 5")
     assert pasted["source"] == "parameters" and pasted["notes"]

@@ -9,7 +9,7 @@ from engine.graph.catalogue import AliasInfo, Catalogue, InputInfo, NodeInfo
 SHOWN_SOCKETS = 10
 """How many sockets of a variadic input are listed; a graph may use more."""
 
-_WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
 
 
 def object_info(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
@@ -85,7 +85,7 @@ def input_spec(item: InputInfo, catalogue: Catalogue, default: Any) -> list[Any]
         options["lazy"] = True
     if item.seed:
         options["control_after_generate"] = True
-    if item.socket_only and _type(item.type) in _WIDGET_TYPES:
+    if item.socket_only and _type(item.type) in WIDGET_TYPES:
         options["forceInput"] = True
     if item.help:
         options["tooltip"] = item.help

@@ -1,0 +1,140 @@
+"""Workflows of ComfyUI's editor, written as its saved files are, against the API prompt that ComfyUI sends for them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from engine.comfy.protocol.ui_workflow import read_ui_workflow
+from engine.errors import InvalidWorkflow, QuotaExceeded
+from engine.graph.limits import Limits
+from engine.graph.strict_json import read_json
+from tests.graph import sample_nodes
+
+CATALOGUE = sample_nodes.catalogue()
+
+
+def read(document, limits=Limits()):
+    return read_ui_workflow(document, CATALOGUE, limits)
+
+
+def slot(name, link=None, **more):
+    return {"name": name, "type": "*", "link": link, **more}
+
+
+def text_to_image():
+    """What the editor saves for its default graph: a reroute, a primitive, a converted widget, a note and a group in it."""
+    return {
+        "last_node_id": 30, "last_link_id": 30, "version": 0.4, "config": {}, "extra": {"ds": {"scale": 1, "offset": [0, 0]}},
+        "nodes": [
+            {"id": 4, "type": "CheckpointLoaderSimple", "pos": {"0": 26, "1": 474}, "size": [315, 98], "widgets_values": ["tiny.safetensors"]},
+            {"id": 6, "type": "CLIPTextEncode", "pos": [415, 186.6], "mode": 0, "title": "Positive", "inputs": [slot("clip", 5)],
+             "widgets_values": ["a cat"]},
+            {"id": 7, "type": "CLIPTextEncode", "pos": [413, 389], "inputs": [slot("clip", 6)], "widgets_values": [""]},
+            {"id": 5, "type": "EmptyLatentImage", "pos": [473, 609], "flags": {"collapsed": True}, "mode": 0,
+             "inputs": [slot("width", 20, widget={"name": "width"})], "widgets_values": [512, 768, 2]},
+            {"id": 20, "type": "PrimitiveNode", "outputs": [{"name": "INT", "type": "INT", "links": [20]}], "widgets_values": [640, "fixed"]},
+            {"id": 21, "type": "Reroute", "inputs": [slot("", 3)], "outputs": [{"name": "", "links": [22]}]},
+            {"id": 22, "type": "Reroute", "inputs": [slot("", 22)], "outputs": [{"name": "", "links": [1]}]},
+            {"id": 3, "type": "KSampler", "pos": [863, 186], "mode": 4,
+             "inputs": [slot("model", 1), slot("positive", 4), slot("negative", 8), slot("latent_image", 2)],
+             "widgets_values": [18446744073709551615, "randomize", 20, 8, "euler", "normal", 1]},
+            {"id": 8, "type": "VAEDecode", "inputs": [slot("samples", 7), slot("vae", 9)], "mode": 2},
+            {"id": 9, "type": "Nonesuch", "inputs": [slot("images", 10), slot("gone", 99)], "widgets_values": ["kept", 7]},
+            {"id": 10, "type": "Note", "pos": [1, 2], "widgets_values": ["read this"]},
+        ],
+        "links": [
+            [1, 22, 0, 3, 0, "MODEL"], [2, 5, 0, 3, 3, "LATENT"], [3, 4, 0, 21, 0, "MODEL"], [4, 6, 0, 3, 1, "CONDITIONING"],
+            [5, 4, 1, 6, 0, "CLIP"], [6, 4, 1, 7, 0, "CLIP"], [7, 3, "0", 8, 0, "LATENT"], [8, 7, 0, 3, 2, "CONDITIONING"],
+            [9, 4, 2, 8, 1, "VAE"], [10, 8, 0, 9, 0, "IMAGE"], [20, 20, 0, 5, 0, "INT"], [22, 21, 0, 22, 0, "*"],
+        ],
+        "groups": [{"title": "Prompts", "bounding": [400, 100, 300, 400], "color": "#3f789e"}, {"bounding": "odd"}],
+    }  # fmt: skip
+
+
+def test_it_is_the_prompt_that_comfyui_sends_and_looks_as_it_did():
+    workflow, notes = read(text_to_image())
+    document = workflow.to_json()
+    assert notes == []
+    inputs = {name: node["inputs"] for name, node in document["nodes"].items()}
+    assert inputs == {
+        "4": {"ckpt_name": "tiny.safetensors"},
+        "6": {"text": "a cat", "clip": ["4", 1]},
+        "7": {"text": "", "clip": ["4", 1]},
+        "5": {"width": 640, "height": 768, "batch_size": 2},
+        "3": {
+            "seed": 18446744073709551615, "steps": 20, "cfg": 8, "sampler_name": "euler", "scheduler": "normal", "denoise": 1,
+            "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
+        },
+        "8": {"samples": ["3", 0], "vae": ["4", 2]},
+        "9": {"images": ["8", 0]},
+    }  # fmt: skip
+    metas = {name: node.get("_meta") for name, node in document["nodes"].items()}
+    assert metas["6"] == {"title": "Positive"} and metas["8"] == {"mode": "mute"}
+    assert metas["3"] == {"mode": "bypass", "seed_policy": {"seed": "randomize"}}
+    assert metas["9"] == {"widgets_values": ["kept", 7]}
+    layout = document["layout"]
+    assert layout["nodes"]["4"] == {"pos": [26, 474], "size": [315, 98]} and layout["nodes"]["5"]["collapsed"]
+    assert layout["groups"] == [{"title": "Prompts", "pos": [400, 100], "size": [300, 400], "color": "#3f789e"}]
+    assert layout["notes"] == [{"text": "read this", "pos": [1, 2]}]
+
+
+def test_links_of_schema_1_and_values_by_name():
+    document = {
+        "version": 1,
+        "nodes": [
+            {"id": "a", "type": "EmptyLatentImage", "widgets_values": {"width": 64, "height": None}},
+            {"id": "b", "type": "KSampler", "inputs": [slot("latent_image", 1)], "widgets_values": [1, "fixed"]},
+        ],
+        "links": [{"id": 1, "origin_id": "a", "origin_slot": 0, "target_id": "b", "target_slot": 0, "type": "LATENT"}],
+    }
+    workflow, notes = read(document)
+    nodes = workflow.to_json()["nodes"]
+    assert nodes["a"]["inputs"] == {"width": 64} and nodes["b"]["inputs"] == {"seed": 1, "latent_image": ["a", 0]}
+    assert "no value for steps" in notes[0]
+
+
+def test_an_uploaded_pictures_button_is_no_value():
+    workflow, _ = read({"nodes": [{"id": 1, "type": "LoadImage", "widgets_values": ["cat.png", "image"]}]})
+    assert workflow.to_json()["nodes"]["1"]["inputs"] == {"image": "cat.png"}
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ({"nodes": [5]}, "invalid_node"),
+        ({"nodes": [{"id": 1}]}, "invalid_node"),
+        ({"nodes": [{"id": [], "type": "X"}]}, "invalid_node"),
+        ({"nodes": [{"id": 1, "type": "workflow>Mine"}]}, "ui_subgraph"),
+        ({"nodes": [{"id": 1, "type": "abc"}], "definitions": {"subgraphs": [{"id": "abc"}]}}, "ui_subgraph"),
+    ],
+)
+def test_what_cannot_be_read_is_said(document, code):
+    with pytest.raises(InvalidWorkflow) as caught:
+        read(document)
+    assert caught.value.problems[0].code == code
+
+
+def test_reroutes_in_a_ring_and_odd_parts_of_any_kind_carry_nothing():
+    ring = [{"id": n, "type": "Reroute", "inputs": [slot("", 3 - n)]} for n in (1, 2)]
+    sink = {
+        "id": 3,
+        "type": "VAEDecode",
+        "inputs": [slot("samples", 1), 5, slot("vae", {}), {"name": 5, "link": 1}],
+        "pos": "x",
+        "flags": [],
+    }
+    links = [[1, 1, 0, 3, 0], [2, 2, 0, 1, 0], [9, 3, "9" * 5000, 3], "odd", [1], {"id": None}]
+    workflow, _ = read({"nodes": [*ring, sink], "links": links, "groups": 5, "definitions": []})
+    assert workflow.to_json()["nodes"] == {"3": {"class_type": "VAEDecode", "inputs": {}}}
+
+
+def test_too_many_nodes_are_refused():
+    with pytest.raises((InvalidWorkflow, QuotaExceeded)):
+        read({"nodes": [{"id": n, "type": "X"} for n in range(20)]}, Limits(nodes=10))
+
+
+def test_a_saved_file_with_nan_in_it_is_read():
+    text = json.dumps(text_to_image()).replace('"scale": 1', '"scale": NaN')
+    assert len(read(read_json(text, nan=True))[0].nodes) == 7
