@@ -28,18 +28,20 @@ def text_to_image():
     return {
         "last_node_id": 30, "last_link_id": 30, "version": 0.4, "config": {}, "extra": {"ds": {"scale": 1, "offset": [0, 0]}},
         "nodes": [
-            {"id": 4, "type": "CheckpointLoaderSimple", "pos": {"0": 26, "1": 474}, "size": [315, 98], "widgets_values": ["tiny.safetensors"]},
+            {"id": 4, "type": "CheckpointLoaderSimple", "pos": {"0": 26, "1": 474}, "size": [315, 98],
+             "widgets_values": ["tiny.safetensors"]},
             {"id": 6, "type": "CLIPTextEncode", "pos": [415, 186.6], "mode": 0, "title": "Positive", "inputs": [slot("clip", 5)],
              "widgets_values": ["a cat"]},
             {"id": 7, "type": "CLIPTextEncode", "pos": [413, 389], "inputs": [slot("clip", 6)], "widgets_values": [""]},
             {"id": 5, "type": "EmptyLatentImage", "pos": [473, 609], "flags": {"collapsed": True}, "mode": 0,
              "inputs": [slot("width", 20, widget={"name": "width"})], "widgets_values": [512, 768, 2]},
-            {"id": 20, "type": "PrimitiveNode", "outputs": [{"name": "INT", "type": "INT", "links": [20]}], "widgets_values": [640, "fixed"]},
+            {"id": 20, "type": "PrimitiveNode", "outputs": [{"name": "INT", "type": "INT", "links": [20]}],
+             "widgets_values": [640, "fixed"]},
             {"id": 21, "type": "Reroute", "inputs": [slot("", 3)], "outputs": [{"name": "", "links": [22]}]},
             {"id": 22, "type": "Reroute", "inputs": [slot("", 22)], "outputs": [{"name": "", "links": [1]}]},
             {"id": 3, "type": "KSampler", "pos": [863, 186], "mode": 4,
              "inputs": [slot("model", 1), slot("positive", 4), slot("negative", 8), slot("latent_image", 2)],
-             "widgets_values": [18446744073709551615, "randomize", 20, 8, "euler", "normal", 1]},
+             "widgets_values": [18446744073709551615, "randomize", 20, 8, "euler", 1]},
             {"id": 8, "type": "VAEDecode", "inputs": [slot("samples", 7), slot("vae", 9)], "mode": 2},
             {"id": 9, "type": "Nonesuch", "inputs": [slot("images", 10), slot("gone", 99)], "widgets_values": ["kept", 7]},
             {"id": 10, "type": "Note", "pos": [1, 2], "widgets_values": ["read this"]},
@@ -64,7 +66,7 @@ def test_it_is_the_prompt_that_comfyui_sends_and_looks_as_it_did():
         "7": {"text": "", "clip": ["4", 1]},
         "5": {"width": 640, "height": 768, "batch_size": 2},
         "3": {
-            "seed": 18446744073709551615, "steps": 20, "cfg": 8, "sampler_name": "euler", "scheduler": "normal", "denoise": 1,
+            "seed": 18446744073709551615, "steps": 20, "cfg": 8, "sampler_name": "euler", "denoise": 1,
             "model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0], "latent_image": ["5", 0],
         },
         "8": {"samples": ["3", 0], "vae": ["4", 2]},
@@ -95,9 +97,15 @@ def test_links_of_schema_1_and_values_by_name():
     assert "no value for steps" in notes[0]
 
 
+def test_values_that_belong_to_no_widget_are_told():
+    values = [1, "fixed", 20, 8, "euler", "normal", 1]
+    _, (note,) = read({"nodes": [{"id": 1, "type": "KSampler", "widgets_values": values}]})
+    assert "1 value more" in note
+
+
 def test_an_uploaded_pictures_button_is_no_value():
-    workflow, _ = read({"nodes": [{"id": 1, "type": "LoadImage", "widgets_values": ["cat.png", "image"]}]})
-    assert workflow.to_json()["nodes"]["1"]["inputs"] == {"image": "cat.png"}
+    workflow, notes = read({"nodes": [{"id": 1, "type": "LoadImage", "widgets_values": ["cat.png", "image"]}]})
+    assert workflow.to_json()["nodes"]["1"]["inputs"] == {"image": "cat.png"} and notes == []
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ MODES = {2: "mute", 4: "bypass"}
 TEXT_NODES = frozenset({"Note", "MarkdownNote"})
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
 SEED_NAMES = frozenset({"seed", "noise_seed"})
+BUTTONS = (None, "image", "refresh")
+"""What the buttons of a node leave among its values."""
 CONTROLS = frozenset({"fixed", "increment", "decrement", "randomize"})
 RENAMED = {"T2IAdapterLoader": "ControlNetLoader", "ConditioningAverage ": "ConditioningAverage"}
 
@@ -122,6 +124,10 @@ class _Reader:
             if control in CONTROLS:
                 meta.setdefault("seed_policy", {})[name] = control
             place += 1 + companions
+        surplus = [value for value in values[place:] if value not in BUTTONS]
+        if surplus:
+            count = f"{len(surplus)} value{'s' if len(surplus) > 1 else ''} more"
+            self.notes.append(f"Node {node['id']} ({class_type[:60]}) has {count} than the node here takes; check what it was given.")
         return inputs
 
     def _origin(self, link: str) -> Any:
