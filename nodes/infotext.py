@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import PurePosixPath
 from typing import Annotated
 
 from engine import __version__
+from engine.diffusion.text.a1111.networks import file_of, take_networks
 from engine.diffusion.weights_file import tensors_digest
 from engine.errors import EaselError
 from engine.graph import Context, Shown, Widget, node
@@ -51,8 +51,10 @@ def _with_hashes(ctx: Context, drawn: Drawn) -> str:
     try:
         if drawn.checkpoint:
             settings["Model hash"] = ctx.folders.digest("checkpoints", drawn.checkpoint).removeprefix("sha256:")[:10]
-        hashes = [f"{PurePosixPath(file).stem}: {tensors_digest(ctx.folders.resolve('loras', file))[:12]}" for file in drawn.loras]
-    except EaselError as error:  # a name that only the node which made the model knows
+        files = ctx.folders.list("loras")
+        names = dict.fromkeys(network.name for network in take_networks(drawn.info.prompt).networks)
+        hashes = [f"{name}: {tensors_digest(ctx.folders.resolve('loras', file_of(name, files)))[:12]}" for name in names]
+    except EaselError as error:  # a name in the graph that is none of a file here
         ctx.log.info("No hashes in the infotext: %s", error)
         hashes = []
     if hashes:

@@ -22,6 +22,7 @@ from engine.graph.literals import nearest
 from engine.values.conditioning import Conditioning
 from engine.values.model import Clip, Model
 from nodes.embeddings import stamps, words_of
+from nodes.lora import warn_of_unused
 from nodes.sampling import Steps
 
 LARGEST_TEXT_FILE = 16_000_000
@@ -128,11 +129,25 @@ def prompt_a1111(
         lora = load_lora(ctx.folders.resolve("loras", file_of(network.name, ctx.folders.list("loras"))))
         adapted = apply_lora(model, clip, lora, network.unet, network.text)
         model, clip = adapted.model, adapted.clip or clip
+        warn_of_unused(ctx, adapted.unused, len(lora.tensors))
     if clip_skip > 1:
         clip = clip.with_skip(-clip_skip)
     timing = Timing(steps, second_order, first_pass_steps)
     encoded = encode_prompts(ctx.memory, clip, filled.called.text, filled.negative, timing, emphasis, words_of(ctx))
     return Prompted(model, clip, encoded.positive, encoded.negative, filled.positive, filled.negative)
+
+
+def _chosen(ctx: Context, text: str, seed: int) -> str:
+    return fill_in(text, Random(seed), lambda name: _wildcard(ctx, name))
+
+
+@node("PromptVariants", category="text", display_name="Prompt Variants", lane="io", fingerprint=_chosen)
+def prompt_variants(ctx: Context, text: Text, seed: Seed = 0) -> str:
+    r"""Choose among the variants of a prompt, for text nodes that know none: `{a|b}`, `{2$$a|b|c}`, `{3::a|b}`, `__wildcard__`.
+
+    seed: chooses; the same seed gives the same text.
+    """
+    return _chosen(ctx, text, seed)
 
 
 @node("StyleA1111", category="text", display_name="Styles (A1111)", lane="io")

@@ -16,15 +16,14 @@ _CHECKPOINTS = frozenset({"LoadCheckpoint", "CheckpointLoaderSimple"})
 _TEXTS = frozenset({"CLIPEncode", "CLIPTextEncode"})
 _PROMPT = "PromptA1111"
 _SECOND_PASS = frozenset({"HighResFix"})
-_LORAS = frozenset({"LoraLoader", "LoraLoaderModelOnly", "LoadLora"})
+_LORAS = frozenset({"LoraLoader", "LoraLoaderModelOnly", "LoraLoaderBlocks"})
 
 
 class Drawn(NamedTuple):
-    """An infotext without hashes, and the files it names, by their names in the folders checkpoints and loras."""
+    """An infotext without hashes, and the name of the checkpoint in its folder."""
 
     info: Infotext
     checkpoint: str | None
-    loras: tuple[str, ...]
 
 
 def infotext_of(prompt: Mapping[str, Any], node_id: str, size: tuple[int, int], positive: str = "", negative: str = "") -> Drawn | None:
@@ -42,7 +41,7 @@ def infotext_of(prompt: Mapping[str, Any], node_id: str, size: tuple[int, int], 
     name, schedule = theirs(str(own.get("sampler_name", "")), str(own.get("scheduler", "")))
     width, height = (round(side / scale) for side in size)
     checkpoint = graph.literal(graph.first(sampler, _CHECKPOINTS), "ckpt_name")
-    loras = [(str(inputs.get("lora_name")), inputs) for inputs in map(graph.inputs, graph.upstream(sampler, "model", _LORAS))]
+    loras = [inputs for inputs in map(graph.inputs, graph.upstream(sampler, "model", _LORAS)) if isinstance(inputs.get("lora_name"), str)]
     settings = {
         "Steps": own.get("steps"),
         "Sampler": name,
@@ -57,10 +56,10 @@ def infotext_of(prompt: Mapping[str, Any], node_id: str, size: tuple[int, int], 
         "Emphasis": graph.emphasis(sampler),
         **second,
     }
-    calls = "".join(f" <lora:{PurePosixPath(file).stem}:{_strengths(inputs)}>" for file, inputs in reversed(loras))
+    calls = "".join(f" <lora:{PurePosixPath(inputs['lora_name']).stem}:{_strengths(inputs)}>" for inputs in reversed(loras))
     plain = {key: _number(value) for key, value in settings.items() if isinstance(value, str | int | float)}
     info = Infotext((positive or graph.text(sampler, "positive")) + calls, negative or graph.text(sampler, "negative"), plain)
-    return Drawn(info, checkpoint, tuple(file for file, _ in loras))
+    return Drawn(info, checkpoint)
 
 
 def _second_pass(inputs: Mapping[str, Any]) -> dict[str, Any]:

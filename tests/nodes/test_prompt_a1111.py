@@ -15,7 +15,7 @@ from engine.diffusion.unet import diffusion_model
 from engine.errors import InvalidInput, MissingFile
 from engine.graph import Context
 from engine.values.latent import Latent
-from nodes.prompt_a1111 import _files, prompt_a1111, style_a1111
+from nodes.prompt_a1111 import _files, prompt_a1111, prompt_variants, style_a1111
 from tests.diffusion import small_checkpoint
 
 
@@ -81,6 +81,11 @@ def test_wildcards_come_from_the_folder_and_follow_the_seed(ctx, loaded):
     with pytest.raises(MissingFile, match="'color'") as error:
         prompt_a1111(ctx, loaded.model, loaded.clip, "__color__")
     assert "colour" in error.value.hint
+
+
+def test_variants_alone_are_for_any_text_node(ctx):
+    texts = {prompt_variants(ctx, "a {red|blue} (circle:1.2)", seed) for seed in range(20)}
+    assert texts == {"a red (circle:1.2)", "a blue (circle:1.2)"}
 
 
 def test_files_that_a_prompt_calls_belong_to_its_fingerprint(ctx):

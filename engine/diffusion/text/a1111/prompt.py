@@ -49,6 +49,7 @@ def encode_prompts(memory: Memory, clip: Clip, positive: str, negative: str, tim
     wanted = Conditioning(
         replace(condition, strength=part.weight)
         for part in parts
+        if part.weight
         for condition in _scheduled(memory, clip, part.text, timing, emphasis, words)
     )
     rest = 1.0 - sum(part.weight for part in parts)

@@ -150,5 +150,9 @@ def test_parts_and_what_is_missing_to_one_stand_side_by_side(clip, memory):
     assert positive[2].context is negative[0].context
     even, _ = prompts(memory, clip, "a :0.5 AND b :0.5", "bad")
     assert [condition.strength for condition in even] == [0.5, 0.5]
+    without, _ = prompts(memory, clip, "a AND b :0", "bad")
+    assert [condition.strength for condition in without] == [1.0]
+    nothing, negative = prompts(memory, clip, "a :0", "bad")
+    assert [condition.strength for condition in nothing] == [1.0] and nothing[0].context is negative[0].context
     both, _ = prompts(memory, clip, "a [b:c:5] AND d", "bad")
     assert [(condition.strength, condition.steps is None) for condition in both] == [(1, False), (1, False), (1, True), (-1, True)]
