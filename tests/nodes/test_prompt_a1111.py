@@ -75,8 +75,9 @@ def test_wildcards_come_from_the_folder_and_follow_the_seed(ctx, loaded):
     (folder / "deep").mkdir()
     (folder / "colour.txt").write_text("# colours\nred\n\n blue \n")
     (folder / "deep" / "shape.txt").write_text("circle\n__colour__ square\n")
-    texts = {prompt_a1111(ctx, loaded.model, loaded.clip, "a __colour__ __deep/*__", seed=seed).positive_text for seed in range(30)}
+    texts = {prompt_variants(ctx, "a __colour__ __deep/*__", seed) for seed in range(30)}
     assert texts == {f"a {first} {second}" for first in ("red", "blue") for second in ("circle", "red square", "blue square")}
+    assert prompt_a1111(ctx, loaded.model, loaded.clip, "a __colour__ __deep/*__", seed=3).positive_text in texts
     assert prompt_a1111(ctx, loaded.model, loaded.clip, "{a|b} __colour__", variants=False).positive_text == "{a|b} __colour__"
     with pytest.raises(MissingFile, match="'color'") as error:
         prompt_a1111(ctx, loaded.model, loaded.clip, "__color__")
