@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from engine.cli.assignments import assign
 from engine.cli.progress import RunDisplay
 from engine.errors import Conflict, MissingFile
 from engine.graph.folders import Folders
@@ -31,13 +30,11 @@ if TYPE_CHECKING:
     from engine.graph.cancel import CancelToken
 
 
-def run_workflow(settings: Settings, path: Path, assignments: list[str], out: Path | None) -> bool:
-    """Run the workflow of a file and print the paths of what it wrote. True when every node that should run did."""
+def run_workflow(settings: Settings, workflow: Workflow, out: Path | None) -> bool:
+    """Run a workflow and print the paths of what it wrote. True when every node that should run did."""
     from engine.address import find_server
     from engine.jobs.lock import DataLock
 
-    workflow = _read(path, Limits.of(settings))
-    assign(workflow, assignments)
     try:
         lock = DataLock(settings.data)
     except Conflict:
@@ -49,7 +46,8 @@ def run_workflow(settings: Settings, path: Path, assignments: list[str], out: Pa
         return _run_here(settings, workflow, out)
 
 
-def _read(path: Path, limits: Limits) -> Workflow:
+def read_workflow(path: Path, limits: Limits) -> Workflow:
+    """The workflow of a file. Raises MissingFile, and what `parse_document` raises."""
     try:
         return parse_document(path.read_bytes(), limits)
     except OSError as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engine import __version__
-from engine.cli import config, doctor, import_file, inspect_file, nodes, run, serve
+from engine.cli import config, doctor, import_file, inspect_file, nodes, run, serve, train
 from engine.cli.output import report_error
 from engine.errors import EaselError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("run")(run.run)
+app.command("train")(train.train)
 app.command("nodes")(nodes.nodes)
 app.command("import")(import_file.import_file)
 app.command("inspect")(inspect_file.inspect_file)

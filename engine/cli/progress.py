@@ -10,6 +10,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 
+def training_line(told: Mapping[str, Any]) -> str:
+    """What a training tells of a step, in one line."""
+    minutes, seconds = divmod(round(told["seconds_left"]), 60)
+    parts = [f"  loss {told['loss']:.4f}", f"rate {told['rate']:.1e}", f"{told['images_per_second']:.1f} pictures/s"]
+    parts += [f"{minutes}:{seconds:02} left", f"{told['memory'] / 2**30:.1f} GiB"]
+    return ", ".join(parts)
+
+
 class RunDisplay:
     """A context manager that is fed the events of a job in their JSON form. On a terminal it draws; else it prints only failures."""
 
@@ -42,6 +50,8 @@ class RunDisplay:
                 if node not in self.steps:
                     self.steps[node] = self.progress.add_task("  steps", total=event["total"])
                 self.progress.update(self.steps[node], completed=event["value"], total=event["total"])
+            case "custom" if event["name"] == "training" and node in self.steps:
+                self.progress.update(self.steps[node], description=training_line(event["data"]))
             case "node_finished" if not event["cached"]:
                 self.progress.advance(self.whole)
                 self._remove_steps(node)

@@ -29,7 +29,11 @@ def run(
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where files are written. Default: output of the data folder.")] = None,
 ) -> None:
     """Run a workflow and print the path of each file that it wrote. Exit code 1 when it cannot run or a node failed."""
-    from engine.cli.execution import run_workflow
+    from engine.cli.assignments import assign
+    from engine.cli.execution import read_workflow, run_workflow
+    from engine.graph.limits import Limits
 
-    if not run_workflow(settings, workflow, assignments or [], out):
+    document = read_workflow(workflow, Limits.of(settings))
+    assign(document, assignments or [])
+    if not run_workflow(settings, document, out):
         raise typer.Exit(1)

@@ -18,6 +18,7 @@ from engine.graph.workflow_reader import parse_document
 from engine.settings import load
 from engine.worker.runtime import build
 from tools.tiny_shapes.judge import Verdict, judge
+from tools.tiny_shapes.subjects import pinwheels, write
 
 
 class Studio:
@@ -53,6 +54,7 @@ class Studio:
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory) -> Iterator[Studio]:
     studio = Studio(tmp_path_factory.mktemp("studio"))
+    write(pinwheels(4, seed=1), studio.runtime.folders.datasets / "my_subject")
     yield studio
     studio.runtime.close()
 

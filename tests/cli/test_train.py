@@ -1,0 +1,64 @@
+"""`easel train`: a folder to a LoRA of the data folder; presets and what they may say."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.cli.main import app
+from engine.cli.training import PRESETS, preset_values, set_values
+from engine.errors import InvalidInput, MissingFile
+from engine.graph.folders import EXAMPLE_WORKFLOWS
+from engine.graph.workflow_reader import parse_document
+from engine.settings import load
+from tools.tiny_shapes.subjects import pinwheels, write
+
+
+def test_a_folder_becomes_a_lora(tmp_path):
+    write(pinwheels(3, seed=1), tmp_path / "pictures of mine")
+    arguments = [
+        "train",
+        str(tmp_path / "pictures of mine"),
+        "--data",
+        str(tmp_path / "data"),
+        "--trigger",
+        "sks shape",
+        "--out",
+        "pinwheel",
+    ]
+    quick = ["plan.steps=1", "plan.batch_size=1", "plan.validate_every=0", "sampler.steps=1"]
+    done = CliRunner().invoke(app, [*arguments, *(part for value in quick for part in ("--set", value))])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "data/models/loras/pinwheel.safetensors").is_file()
+    assert "pinwheel_00001_.png" in done.output
+
+
+@pytest.mark.parametrize("path", sorted(PRESETS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_preset_fits_the_workflow(path):
+    values = tomllib.loads(path.read_text("utf-8"))["values"]
+    workflow = parse_document((EXAMPLE_WORKFLOWS / "train_lora.json").read_bytes())
+    set_values(workflow, values)
+    for place, value in values.items():
+        node, _, name = place.partition(".")
+        assert workflow.nodes[node].inputs[name] == value
+
+
+def test_the_preset_is_chosen_by_the_model(tmp_path):
+    settings = load(data=tmp_path)
+    assert preset_values(settings, "tiny-shapes.safetensors", "auto") == preset_values(settings, "", "tiny")
+
+
+def test_what_is_not_there_is_named(tmp_path):
+    settings = load(data=tmp_path)
+    with pytest.raises(MissingFile, match="no preset sd99"):
+        preset_values(settings, "", "sd99")
+    (tmp_path / "own.toml").write_text('"plan.steps" = 3')
+    with pytest.raises(InvalidInput, match="no table"):
+        preset_values(settings, "", str(tmp_path / "own.toml"))
+    workflow = parse_document((EXAMPLE_WORKFLOWS / "train_lora.json").read_bytes())
+    with pytest.raises(InvalidInput, match="no node 'plam'"):
+        set_values(workflow, {"plam.steps": 3})
+    with pytest.raises(MissingFile, match="no folder"):
+        CliRunner().invoke(app, ["train", str(tmp_path / "nowhere"), "--data", str(tmp_path)], catch_exceptions=False)
