@@ -12,10 +12,10 @@ run: .venv/installed
 demo: .venv/installed
 	$(BIN)/easel run workflows/text_to_image.json
 
-test: .venv/installed-dev chromium
+test: .venv/installed-dev node_modules/installed chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-slow: .venv/installed-dev chromium
+slow: .venv/installed-dev node_modules/installed chromium
 	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 check: .venv/installed-dev node_modules/installed
@@ -44,7 +44,7 @@ install: .venv/installed
 
 node_modules/installed: package.json
 	@npm install --no-package-lock --no-audit --no-fund --loglevel=error \
-		|| (echo "TypeScript, which checks the types of web/, could not be installed: npm (Node.js 20 or newer) and its registry are needed." && exit 1)
+		|| (echo "TypeScript and axe-core, which check web/, could not be installed: npm (Node.js 20 or newer) and its registry are needed." && exit 1)
 	@touch $@
 
 # The browser tests drive the system's Chromium; where it cannot be installed they say what is missing.

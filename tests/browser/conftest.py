@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.server.serving import make_data
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 """None: the browser that Playwright brought."""
@@ -130,7 +132,7 @@ class Canvas:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("data"))
+    running = Server(make_data(tmp_path_factory.mktemp("served") / "data"))
     yield running
     running.stop()
 
@@ -151,7 +153,8 @@ def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
     page = context.new_page()
     page.set_default_timeout(60_000)
     faults: list[str] = []
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" and "net::ERR" not in message.text else None)
+    told = "Failed to load resource"  # the browser's own line about an answer such as 409
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" and told not in message.text else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(server.url)
     expect(page.locator("#outline li")).to_have_count(7, timeout=PATIENCE)

@@ -48,6 +48,20 @@ export async function ask(path, options) {
   throw new Refused(error ?? { message: `The server answered ${response.status}.` }, response.status);
 }
 
+const PATIENCE = 1500;
+
+/** Ask again for as long as the server says that it is not ready yet. @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+export async function patient(work) {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof Refused && error.status === 503)) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, PATIENCE));
+  }
+}
+
 /** @param {string} path @returns {Promise<any>} */
 export const get = async (path) => JSON.parse(await ask(path));
 /** @param {string} path @param {any} [body] @returns {Promise<any>} */

@@ -26,7 +26,7 @@ export class App {
     /** @type {FileOf} */
     this.file = { name: "", title: "Untitled", writable: false };
     /** The document as it was opened or saved last, and its revision. @type {Map<string, any>} */
-    this.saved = editor.doc;
+    this.saved = editor.root;
     this.opened = 0;
     /** How often Run queues. */
     this.count = 1;
@@ -50,7 +50,7 @@ export class App {
 
   /** Whether there is work that is not saved. */
   get dirty() {
-    return this.editor.doc !== this.saved;
+    return this.editor.root !== this.saved;
   }
 
   /** The keys of a command: those of the table, or the person's own (settings). @param {import("./commands.js").Command} command @returns {string[]} */
@@ -89,7 +89,7 @@ export class App {
   /** Problems of the document: on their nodes, and as a list that leads to them. @param {import("./api.js").Problem[]} problems */
   showProblems(problems) {
     this.editor.problems = byNode(problems);
-    this.blamed = new Map([...this.editor.problems.keys()].map((id) => [id, entryOf(this.editor.doc, id)]));
+    this.blamed = new Map([...this.editor.problems.keys()].map((id) => [id, entryOf(this.editor.root, id)]));
     this.notices.problems(problems, this.editor);
     this.editor.renderer.draw();
   }
@@ -97,7 +97,7 @@ export class App {
   /** A node that was changed since is no longer blamed. */
   forgive() {
     for (const [id, entry] of this.blamed) {
-      if (entryOf(this.editor.doc, id) === entry) continue;
+      if (entryOf(this.editor.root, id) === entry) continue;
       this.blamed.delete(id);
       this.editor.problems.delete(id);
       this.notices.forget(id);
@@ -115,7 +115,7 @@ export class App {
     this.drafts?.begin();
     this.editor.load(found);
     this.file = file;
-    this.saved = this.editor.doc;
+    this.saved = this.editor.root;
     this.opened = revisionOf(found.doc);
     this.notices.clear();
     for (const note of found.notes) this.say(note);
@@ -150,7 +150,7 @@ export class App {
 
   /** Read the installed nodes and model files again. */
   async refresh() {
-    this.editor.setCatalogue(await api.catalogue());
+    this.editor.setCatalogue(await api.patient(api.catalogue));
     this.events.emit("catalogue", null);
   }
 }

@@ -62,11 +62,32 @@ export class Catalogue {
     const given = entry.get("inputs");
     const inputs = given instanceof Map ? given : new Map();
     const subgraph = classType.startsWith("subgraph:") ? doc.get("subgraphs")?.get?.(classType.slice(9)) : null;
-    if (subgraph instanceof Map) return subgraphFace(classType, subgraph);
+    if (subgraph instanceof Map) return this.subgraphFace(doc, classType, subgraph);
     const face = this.declared(classType);
     if (!face) return { ...unknownFace(classType, inputs, outputsUsed), known: this.loading };
     if (!face.inputs.some((item) => item.variadic) && [...inputs.keys()].every((name) => face.inputs.some((item) => item.name === name))) return face;
     return { ...face, inputs: spread(face, inputs) };
+  }
+
+  /** @param {Map<string, any>} doc @param {string} classType @param {Map<string, any>} subgraph @returns {Face} */
+  subgraphFace(doc, classType, subgraph) {
+    const declared = subgraph.get("inputs");
+    const inputs = [...(declared instanceof Map ? declared : new Map())].map(([name, info]) => {
+      const input = plainInput(name, String(info?.get?.("type") ?? "*"));
+      if (info?.has?.("default")) Object.assign(input, { default: info.get("default"), has_default: true });
+      return input;
+    });
+    const given = subgraph.get("outputs");
+    const outputs = [...(given instanceof Map ? given : new Map())].map(([name, value]) => ({ name, type: this.outputType(doc, subgraph, value), series: false, help: "" }));
+    return { known: true, id: classType, title: classType.slice(9), help: "Several nodes as one; a double click opens it.", category: "subgraph", inputs, outputs, outputNode: false };
+  }
+
+  /** The type of what a subgraph gives out; any, where that is again one of a subgraph. @param {Map<string, any>} doc @param {Map<string, any>} subgraph @param {any} value */
+  outputType(doc, subgraph, value) {
+    const link = linkOf(value);
+    const entry = link && subgraph.get("nodes")?.get?.(link.node);
+    if (!link || !(entry instanceof Map)) return "*";
+    return this.declared(String(entry.get("class_type") ?? ""))?.outputs[link.slot]?.type ?? "*";
   }
 }
 
@@ -132,19 +153,6 @@ function unknownFace(classType, given, outputsUsed) {
   const inputs = [...given].map(([name, value]) => plainInput(name, guess(value)));
   const outputs = Array.from({ length: outputsUsed }, (_, slot) => ({ name: `${slot}`, type: "*", series: false, help: "" }));
   return { known: false, id: classType, title: classType || "?", help: "", category: "", inputs, outputs, outputNode: false };
-}
-
-/** @param {string} classType @param {Map<string, any>} subgraph @returns {Face} */
-function subgraphFace(classType, subgraph) {
-  const declared = subgraph.get("inputs");
-  const inputs = [...(declared instanceof Map ? declared : new Map())].map(([name, info]) => {
-    const input = plainInput(name, String(info?.get?.("type") ?? "*"));
-    if (info?.has?.("default")) Object.assign(input, { default: info.get("default"), has_default: true });
-    return input;
-  });
-  const given = subgraph.get("outputs");
-  const outputs = [...(given instanceof Map ? given.keys() : [])].map((name) => ({ name, type: "*", series: false, help: "" }));
-  return { known: true, id: classType, title: classType.slice(9), help: "", category: "subgraph", inputs, outputs, outputNode: false };
 }
 
 /** Whether an input shows a widget. @param {InputInfo} input */

@@ -6,9 +6,12 @@ import { copyNodes, pasteNodes } from "./clipboard.js";
 import { nodesOf, toggleMode } from "./document.js";
 import { chooseFile, download, newFile, saveAs, saveFile } from "./files.js";
 import { openMenuAtChoice, rename } from "./node_menu.js";
-import { collapse, connectChosen, downstream, duplicate, group, heal, pin, remove, runGroup } from "./node_commands.js";
+import {
+  collapse, connectChosen, downstream, duplicate, enterSubgraph, group, heal, leave, makeSubgraph, pin, remove, runGroup, unpackSubgraph,
+} from "./node_commands.js";
 import { find, palette, search } from "./search.js";
 import { sheet } from "./sheet.js";
+import { subgraphOf } from "./subgraphs.js";
 import { useFirst } from "./use_widget.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -27,6 +30,9 @@ import { useFirst } from "./use_widget.js";
 const chosen = ({ editor }) => editor.selection.size > 0;
 /** @param {App} app */
 const several = ({ editor }) => editor.selection.size > 1;
+
+/** @param {App} app */
+const instance = ({ editor }) => subgraphOf(editor.doc, [...editor.selection][0] ?? "") !== null;
 
 /** @param {App} app @param {number} factor */
 function zoom({ editor }, factor) {
@@ -60,7 +66,7 @@ export const COMMANDS = [
   { id: "paste-linked", title: "Paste with the links to what is here", group: "Edit", keys: ["Mod+Shift+v"], run: (app) => pasteNodes(app, true) },
   { id: "duplicate", title: "Duplicate", group: "Edit", keys: ["Mod+d"], icon: "copy", run: duplicate, when: chosen },
   { id: "select-all", title: "Choose all nodes", group: "Edit", keys: ["Mod+a"], run: ({ editor }) => editor.select(nodesOf(editor.doc).keys()) },
-  { id: "select-none", title: "Choose nothing", group: "Edit", keys: ["Escape"], run: ({ editor }) => editor.select([]), when: chosen },
+  { id: "select-none", title: "Choose nothing; leave the subgraph", group: "Edit", keys: ["Escape"], run: leave },
   { id: "select-downstream", title: "Choose all that follows", group: "Edit", keys: ["Shift+l"], run: downstream, when: chosen },
   { id: "delete", title: "Delete", group: "Edit", keys: ["Delete", "Backspace"], icon: "trash", run: remove, when: chosen },
   { id: "cut", title: "Cut", group: "Edit", keys: ["Mod+x"], run: async (app) => {
@@ -79,6 +85,9 @@ export const COMMANDS = [
   { id: "collapse", title: "Collapse", group: "Nodes", keys: ["Alt+c"], icon: "collapse", run: collapse, when: chosen },
   { id: "pin", title: "Pin to its place", group: "Nodes", keys: ["p"], run: pin, when: chosen },
   { id: "group", title: "Group", group: "Nodes", keys: ["Mod+g"], icon: "group", run: group, when: chosen },
+  { id: "subgraph", title: "Make a subgraph", group: "Nodes", keys: ["Mod+Shift+e"], run: makeSubgraph, when: chosen },
+  { id: "enter", title: "Open the subgraph", group: "Nodes", keys: ["e"], run: enterSubgraph, when: instance },
+  { id: "unpack", title: "Unpack the subgraph", group: "Nodes", keys: [], run: unpackSubgraph, when: instance },
   { id: "run-group", title: "Run the group of what is chosen", group: "Nodes", keys: [], run: runGroup, when: chosen },
 
   { id: "align-left", title: "Align left edges", group: "Arrange", keys: [], run: ({ editor }) => align(editor, "left"), when: several },

@@ -29,16 +29,27 @@ export function ask(text, ...answers) {
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(Number(dialog.returnValue || 0))));
 }
 
-/** @param {string} title @param {string} label @param {string} value @returns {Promise<string | null>} */
-export function askText(title, label, value) {
+/** @param {string} title @param {string} label @param {string} value @param {string} [act] @returns {Promise<string | null>} */
+export function askText(title, label, value, act = "Save") {
   const { dialog, form } = openDialog(title);
   const input = Object.assign(document.createElement("input"), { value, autocomplete: "off", maxLength: 200 });
   const words = document.createElement("label");
   words.append(Object.assign(document.createElement("span"), { textContent: label }), input);
   const row = document.createElement("div");
   row.className = "answers";
-  row.append(Object.assign(document.createElement("button"), { textContent: "Save", value: "1", className: "primary" }), Object.assign(document.createElement("button"), { textContent: "Cancel", value: "0", formNoValidate: true }));
+  row.append(Object.assign(document.createElement("button"), { textContent: act, value: "1", className: "primary" }), Object.assign(document.createElement("button"), { textContent: "Cancel", value: "0", formNoValidate: true }));
   form.append(Object.assign(document.createElement("h2"), { textContent: title }), words, row);
   input.select();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "1" ? input.value : null)));
+}
+
+/** A picture as large as the page. @param {string} source @param {string} alt */
+export function showPicture(source, alt) {
+  const { dialog, form } = openDialog(alt);
+  dialog.classList.add("viewer");
+  const row = document.createElement("div");
+  row.className = "answers";
+  const whole = Object.assign(document.createElement("a"), { href: source, target: "_blank", textContent: "Open in a tab" });
+  row.append(Object.assign(document.createElement("button"), { textContent: "Close", className: "primary" }), whole);
+  form.append(Object.assign(document.createElement("img"), { src: source, alt }), row);
 }

@@ -7,6 +7,8 @@ import { save } from "./workflow_file.js";
 const DELAY = 1000;
 const MOST = 20;
 const MINE = "easel.draft";
+const LAST = "easel.last";
+const LARGEST = 2_000_000;
 
 /** @returns {Promise<IDBDatabase>} */
 function database() {
@@ -35,7 +37,7 @@ export class Drafts {
     this.timer = 0;
     this.id = sessionStorage.getItem(MINE) ?? "";
     app.events.on("document", () => this.later());
-    window.addEventListener("pagehide", () => this.keep());
+    window.addEventListener("pagehide", () => this.leave());
     document.addEventListener("visibilitychange", () => document.hidden && this.keep());
   }
 
@@ -50,17 +52,32 @@ export class Drafts {
     sessionStorage.setItem(MINE, this.id);
   }
 
+  /** @returns {Draft | null} */
+  now() {
+    const { app } = this;
+    if (!this.id || !app.editor.root.has("nodes")) return null;
+    return { id: this.id, time: Date.now(), dirty: app.dirty, file: app.file, opened: app.opened, text: save(app.editor.root, app.editor.style) };
+  }
+
   async keep() {
     clearTimeout(this.timer);
-    const { app } = this;
-    if (!this.id || !app.editor.doc.has("nodes")) return;
-    /** @type {Draft} */
-    const draft = { id: this.id, time: Date.now(), dirty: app.dirty, file: app.file, opened: app.opened, text: save(app.editor.doc, app.editor.style) };
-    await inStore("readwrite", (store) => store.put(draft));
+    const draft = this.now();
+    if (draft) await inStore("readwrite", (store) => store.put(draft));
+  }
+
+  /** The page goes away: what is written later may not arrive, what the session keeps does. */
+  leave() {
+    const draft = this.now();
+    if (draft && draft.text.length < LARGEST) sessionStorage.setItem(LAST, JSON.stringify(draft));
+    this.keep();
   }
 
   /** What this page had open before it was loaded again. @returns {Promise<Draft | undefined>} */
   async mine() {
+    const last = sessionStorage.getItem(LAST);
+    sessionStorage.removeItem(LAST);
+    const draft = last ? /** @type {Draft} */ (JSON.parse(last)) : null;
+    if (draft && draft.id === this.id) return draft;
     return this.id ? inStore("readonly", (store) => store.get(this.id)) : undefined;
   }
 

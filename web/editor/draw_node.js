@@ -150,11 +150,11 @@ function sockets(c, node, stage, colours) {
     const refused = open && !open.input(node, socket);
     c.globalAlpha = refused ? 0.25 : quiet;
     if (socket.widget && !socket.link && !(open && !refused) && stage.under !== node) continue;
-    mark(c, socket.type, node.x, node.y + socket.y, socket.link !== null || !socket.widget, socket.widget ? 4 : 5);
+    mark(c, socket.type, node.x, node.y + socket.y, socket.link !== null || socket.given !== null || !socket.widget, socket.widget ? 4 : 5);
     if (node.collapsed || socket.widget) continue;
     c.fillStyle = socket.link || socket.info.required ? colours.text : colours.dim;
     c.textAlign = "left";
-    c.fillText(socket.label, node.x + 13, node.y + socket.y);
+    c.fillText(socket.given === null ? socket.label : `${socket.label} ← ${socket.given}`, node.x + 13, node.y + socket.y);
   }
   c.globalAlpha = quiet;
   const over = stage.drag?.over;
@@ -200,6 +200,10 @@ function widgets(c, node, stage, problems, colours) {
       c.closePath();
       [[w - 13, -4], [w - 8, 0], [w - 13, 4]].forEach(([dx, dy], at) => (at ? c.lineTo(x + dx, middle + dy) : c.moveTo(x + dx, middle + dy)));
       c.fill();
+    }
+    if (widget.given !== null) {
+      c.textAlign = "right";
+      c.fillText(fitted(c, `← ${widget.given}`, w * 0.5), x + w - 12, middle);
     }
     if (widget.linked) continue;
     if (seed) policy(c, seedPolicy(stage.doc, node.id, widget.name), x + w - 14, middle, colours);

@@ -7,6 +7,7 @@ import { EASEL_STYLE } from "./json.js";
 import { open as openSockets } from "./linking.js";
 import { Renderer } from "./renderer.js";
 import { PICTURE, Scene } from "./scene.js";
+import { definitionOf, innerOf, outerOf } from "./subgraphs.js";
 import { Tips } from "./tips.js";
 import { View } from "./view.js";
 
@@ -43,6 +44,8 @@ export class Editor {
     this.placeField = null;
     /** The node under the pointer. @type {import("./scene.js").NodeView | null} */
     this.under = null;
+    /** The subgraphs that are open, the innermost last. @type {string[]} */
+    this.entered = [];
     this.minimap = true;
     /** Dragging pans, whatever it begins on. */
     this.locked = false;
@@ -50,15 +53,42 @@ export class Editor {
     this.raises = 0;
     this.tips = new Tips(this);
     this.renderer = new Renderer(canvas, () => this);
-    new ResizeObserver(() => this.renderer.resize()).observe(canvas);
+    new ResizeObserver(() => {
+      this.renderer.resize();
+      if (!this.view.fitted) return;
+      this.view.fit(this.scene.bounds());
+      this.renderer.draw();
+    }).observe(canvas);
   }
 
+  /** The document, or the inside of the subgraph that is open. */
   get doc() {
+    return this.inside ? innerOf(this.root, this.inside) : this.root;
+  }
+
+  /** The whole document, as it is saved and run. */
+  get root() {
     return this.history.doc;
   }
 
+  /** The name of the subgraph that is open, empty for none. */
+  get inside() {
+    return this.entered[this.entered.length - 1] ?? "";
+  }
+
+  /** Open subgraphs, from the outside to the inside. @param {string[]} names */
+  enter(names) {
+    this.entered = names;
+    this.selection.clear();
+    this.scene = new Scene();
+    this.rebuild();
+    this.fit();
+    this.events.emit("selection", null);
+    this.events.emit("entered", null);
+  }
+
   get states() {
-    return this.run?.states ?? new Map();
+    return this.inside ? new Map() : (this.run?.states ?? new Map());
   }
 
   get open() {
@@ -67,7 +97,7 @@ export class Editor {
 
   /** Pictures that a node shows: results, previews, or the input that it loads. @param {string} id @returns {HTMLImageElement[]} */
   pictures(id) {
-    return this.run?.pictures.get(id) ?? this.scene.nodes.get(id)?.loaded ?? [];
+    return (this.inside ? null : this.run?.pictures.get(id)) ?? this.scene.nodes.get(id)?.loaded ?? [];
   }
 
   /** @param {import("./workflow_file.js").Opened} opened */
@@ -77,14 +107,13 @@ export class Editor {
     this.selection.clear();
     this.problems = new Map();
     this.run = null;
-    this.scene = new Scene();
-    this.rebuild();
-    this.fit();
+    this.enter([]);
   }
 
   fit() {
     const chosen = [...this.selection].flatMap((id) => this.scene.nodes.get(id) ?? []);
-    this.view.fit((chosen.length ? this.scene.bounds(chosen) : null) ?? this.scene.bounds());
+    this.view.fit(this.scene.bounds(chosen.length ? chosen : this.scene.order));
+    this.view.fitted &&= !chosen.length;
     this.renderer.draw();
   }
 
@@ -92,7 +121,12 @@ export class Editor {
    * @param {string} merge steps with the same key in a row are one */
   edit(doc, label, merge = "") {
     if (doc === this.doc) return;
-    this.history.push(doc, label, merge);
+    this.editRoot(this.inside ? outerOf(this.root, this.inside, doc) : doc, label, merge);
+  }
+
+  /** As `edit`, of the whole document. @param {Map<string, any>} root @param {string} label @param {string} merge */
+  editRoot(root, label, merge = "") {
+    this.history.push(root, label, merge);
     this.rebuild();
   }
 
@@ -148,7 +182,10 @@ export class Editor {
   /** @param {"undo" | "redo"} way */
   step(way) {
     const label = this.history[way]();
-    if (label !== null) this.rebuild();
+    if (label === null) return;
+    const there = this.entered.findIndex((name) => !definitionOf(this.root, name));
+    if (there >= 0) this.enter(this.entered.slice(0, there));
+    else this.rebuild();
   }
 
   undo() {
@@ -165,12 +202,12 @@ export class Editor {
     const nodes = nodesOf(this.doc);
     const kept = [...this.selection].filter((id) => nodes.has(id));
     if (kept.length < this.selection.size) this.select(kept);
-    for (const id of this.problems.keys()) if (!nodes.has(id)) this.problems.delete(id);
     this.events.emit("document", null);
   }
 
   /** How much room the results of a node need. @param {string} id */
   shownHeight(id) {
+    if (this.inside) return 0;
     if (this.run?.pictures.has(id)) return PICTURE;
     const text = this.run?.texts.get(id);
     return text === undefined ? 0 : Math.min(PICTURE, text.split("\n").length * 17 + 26);

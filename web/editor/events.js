@@ -4,6 +4,7 @@
  * @typedef {object} Told
  * @property {null} document the document changed: an edit, an undo, or another file
  * @property {null} opened another file was opened
+ * @property {null} entered a subgraph was opened or left
  * @property {null} selection the chosen nodes changed
  * @property {import("./runs.js").Run | null} run what is known of the followed job changed (progress, previews, state)
  * @property {null} jobs a job was queued or is over: lists of jobs and of results are out of date

@@ -79,8 +79,8 @@ export async function saveAs(app) {
 
 /** @param {App} app @param {string} name @param {number | null} revision that was opened; null to replace whatever is there */
 async function store(app, name, revision) {
-  const doc = put(app.editor.doc, ["revision"], Math.max(revisionOf(app.editor.doc), revision ?? 0) + 1);
-  const shown = app.editor.doc;
+  const doc = put(app.editor.root, ["revision"], Math.max(revisionOf(app.editor.root), revision ?? 0) + 1);
+  const shown = app.editor.root;
   let entry;
   try {
     entry = await app.api.saveWorkflow(name, save(doc, app.editor.style), revision);
@@ -108,7 +108,7 @@ export function revisionOf(doc) {
 /** As a file of this machine. @param {App} app */
 export function download(app) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([save(app.editor.doc, app.editor.style)], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([save(app.editor.root, app.editor.style)], { type: "application/json" }));
   link.download = `${(app.file.name || app.file.title).replace(/\.json$/, "").replace(/[/\\]/g, "_")}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -11,7 +11,7 @@ import { curvesOf } from "./scene.js";
 export function pan({ view }, from, click) {
   const { x, y } = view;
   return {
-    move: (at) => void Object.assign(view, { x: x + at.sx - from.sx, y: y + at.sy - from.sy }),
+    move: (at) => void Object.assign(view, { x: x + at.sx - from.sx, y: y + at.sy - from.sy, fitted: false }),
     up: (_, moved) => moved || click(),
     cancel: () => void Object.assign(view, { x, y }),
   };
@@ -109,5 +109,5 @@ export function crosses([ax, ay, bx, by, cx, cy, dx, dy], line) {
 function meet([ax, ay, bx, by], [cx, cy, dx, dy]) {
   const side = (/** @type {number} */ x, /** @type {number} */ y) => (bx - ax) * (y - ay) - (by - ay) * (x - ax);
   const other = (/** @type {number} */ x, /** @type {number} */ y) => (dx - cx) * (y - cy) - (dy - cy) * (x - cx);
-  return side(cx, cy) * side(dx, dy) < 0 && other(ax, ay) * other(bx, by) < 0;
+  return side(cx, cy) * side(dx, dy) < 0 && other(ax, ay) * other(bx, by) <= 0;
 }

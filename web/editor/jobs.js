@@ -8,7 +8,6 @@ import { Run } from "./runs.js";
 import { advanceSeeds } from "./seeds.js";
 
 const KEPT = "easel.jobs";
-const PATIENCE = 1500;
 const MOST = 100;
 
 export class Jobs {
@@ -17,18 +16,23 @@ export class Jobs {
     this.app = app;
     /** Jobs that were queued here and are not over. @type {string[]} */
     this.waiting = [];
+    /** The job whose events are heard. It is shown on the canvas while the document that it ran is open. @type {Run | null} */
+    this.followed = null;
+    app.events.on("opened", () => this.shown.clear());
+    /** Jobs of the open document. @type {Set<string>} */
+    this.shown = new Set();
     /** Runs that were asked for and are not queued yet, because the server cannot take them. */
     this.asked = 0;
     this.clock = 0;
   }
 
-  /** The followed job; its nodes' states and pictures are drawn on the canvas. @returns {Run | null} */
+  /** The job on the canvas: its nodes' states and pictures are drawn there. @returns {Run | null} */
   get current() {
     return this.app.editor.run;
   }
 
   get busy() {
-    return this.waiting.length > 0 || (this.current?.busy ?? false);
+    return this.waiting.length > 0 || (this.followed?.busy ?? false);
   }
 
   /** Queue the document. Seeds that change from run to run change after it. @param {{front?: boolean, targets?: string[], count?: number}} [options]
@@ -38,12 +42,16 @@ export class Jobs {
     settleField();
     app.showProblems([]);
     for (let turn = 0; turn < Math.min(MOST, Math.max(1, count)); turn += 1) {
-      const doc = app.editor.doc;
+      const doc = app.editor.root;
       const job = await this.submit(doc, { front, targets });
       this.waiting.push(job.id);
+      this.shown.add(job.id);
       this.keep();
-      if (!app.editor.run?.busy) this.follow(job.id, doc);
-      app.editor.edit(advanceSeeds(app.editor.doc, app.editor.catalogue), "New seed", turn ? "seeds" : "");
+      if (!this.followed?.busy) this.follow(job.id, doc);
+      const clean = !app.dirty;
+      const next = advanceSeeds(app.editor.root, app.editor.catalogue);
+      if (next !== doc) app.editor.editRoot(next, "New seed", turn ? "seeds" : "");
+      if (clean) app.saved = app.editor.root; // a seed that changed by itself is no work to be saved
       if (turn === 0) app.editor.history.merging = "seeds";
       app.events.emit("jobs", null);
     }
@@ -55,14 +63,7 @@ export class Jobs {
     this.asked += 1;
     this.app.events.emit("run", this.current);
     try {
-      for (;;) {
-        try {
-          return await api.submit(doc, options);
-        } catch (error) {
-          if (!(error instanceof api.Refused && error.status === 503)) throw error;
-        }
-        await new Promise((resolve) => setTimeout(resolve, PATIENCE));
-      }
+      return await api.patient(() => api.submit(doc, options));
     } finally {
       this.asked -= 1;
       this.app.events.emit("run", this.current);
@@ -73,19 +74,23 @@ export class Jobs {
     sessionStorage.setItem(KEPT, JSON.stringify({ waiting: this.waiting, last: this.current?.id ?? "" }));
   }
 
-  /** Show how a job goes on the canvas. @param {string} id @param {Map<string, any>} doc the document it ran */
-  follow(id, doc) {
+  /** Show how a job goes on the canvas. @param {string} id @param {Map<string, any>} doc the document it ran @param {boolean} shown */
+  follow(id, doc, shown = true) {
     const { editor, events } = this.app;
-    editor.run?.stop?.();
+    this.followed?.stop();
     const run = new Run(id, doc, (pictures) => {
       if (editor.run !== run) return;
       if (pictures) editor.layout();
       else editor.renderer.draw();
       events.emit("run", run);
     });
-    editor.run = run;
+    this.followed = run;
+    if (shown) {
+      this.shown.add(id);
+      editor.run = run;
+    }
     editor.layout();
-    events.emit("run", run);
+    events.emit("run", editor.run);
     this.keep();
     clearInterval(this.clock);
     this.clock = window.setInterval(() => run.busy ? run.changed(false) : clearInterval(this.clock), 1000);
@@ -103,17 +108,18 @@ export class Jobs {
       const problems = (job.failures ?? []).map((item) => ({ ...item.error, message: item.error?.message ?? item.exception_type, node_id: item.display_id }));
       if (!problems.length && ["failed", "parked"].includes(job.state)) problems.push({ message: job.reason || "The job failed." });
       if (problems.length && app.editor.run === run) app.showProblems(problems);
+      else if (problems.length) app.say(`A job failed: ${problems[0].message}`, "error");
     }
-    app.events.emit("run", run);
+    app.events.emit("run", app.editor.run);
     app.events.emit("jobs", null);
     app.events.emit("files", null);
-    if (app.editor.run !== run) return;
+    if (this.followed !== run) return;
     const next = this.waiting[0];
-    if (next) this.follow(next, app.editor.doc);
+    if (next) this.follow(next, app.editor.root, this.shown.has(next));
   }
 
   async cancel() {
-    const id = this.current?.busy ? this.current.id : this.waiting[0];
+    const id = this.followed?.busy ? this.followed.id : this.waiting[0];
     if (id) await api.cancel(id);
   }
 
@@ -123,7 +129,7 @@ export class Jobs {
     const going = (await api.jobs({ state: "queued,running,paused,interrupted" })).reverse();
     const ids = new Set(going.map((job) => job.id));
     this.waiting = (kept.waiting ?? []).filter((/** @type {string} */ id) => ids.has(id));
-    const { doc } = this.app.editor;
+    const doc = this.app.editor.root;
     const first = going.find((job) => job.state === "running" && this.waiting.includes(job.id))?.id ?? this.waiting[0];
     if (first ?? kept.last) return this.follow(first ?? kept.last, doc);
     const running = going.find((job) => job.state === "running");

@@ -3,6 +3,7 @@
 import { App } from "./app.js";
 import { bindClipboard } from "./clipboard.js";
 import { COMMANDS, panelCommands } from "./commands.js";
+import { showPicture } from "./dialogs.js";
 import { Dock } from "./dock.js";
 import { Drafts } from "./drafts.js";
 import { Editor } from "./editor.js";
@@ -15,7 +16,7 @@ import { Notices } from "./notices.js";
 import { showOutline } from "./outline.js";
 import { bindPointer } from "./pointer.js";
 import { search } from "./search.js";
-import { showChoice, showRun, showServer, showTop } from "./shell.js";
+import { showChoice, showCrumbs, showRun, showServer, showTop } from "./shell.js";
 import { Themes } from "./themes.js";
 import { open } from "./workflow_file.js";
 import { PANELS } from "../panels/panels.js";
@@ -36,6 +37,7 @@ app.dock = new Dock(panels, { rail: $("rail"), left: $("left"), right: $("right"
 app.drafts = new Drafts(app);
 showTop(app);
 showChoice(app);
+showCrumbs(app);
 showRun(app);
 showOutline(app);
 showServer(app);
@@ -44,6 +46,7 @@ bindKeys(app);
 bindClipboard(app);
 bindDrop(app);
 Object.assign(window, { easel: app }); // for the browser's console, and for tests
+events.on("picture", ({ node, source }) => showPicture(source, `Result of ${editor.scene.nodes.get(node)?.title ?? node}`));
 events.on("refused", (text) => app.say(`The link was not made: ${text}.`));
 
 /** What this page had open before it was loaded again, or the first workflow. */

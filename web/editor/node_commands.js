@@ -2,6 +2,8 @@
 
 import { connect, entryOf, extract, groupsOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setGroups, setMeta, setPlace, wouldLoop } from "./document.js";
 import { membersOf } from "./moving.js";
+import { askText } from "./dialogs.js";
+import { subgraphOf, toSubgraph, unpack } from "./subgraphs.js";
 import { fits } from "./types.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -110,6 +112,37 @@ export function runGroup(app) {
   const members = new Set(found ? membersOf(editor, found).map((node) => node.id) : editor.selection);
   const inner = new Set(editor.scene.links.filter((link) => members.has(link.to.id)).map((link) => link.from.id));
   return app.jobs.run({ targets: [...members].filter((id) => !inner.has(id)) });
+}
+
+/** @param {App} app */
+export async function makeSubgraph(app) {
+  const { editor } = app;
+  const wanted = await askText("A subgraph of the chosen nodes", "Name", "group", "Make");
+  if (!wanted?.trim()) return;
+  const typeOf = (/** @type {string} */ id, /** @type {number} */ slot) => editor.scene.nodes.get(id)?.outputs[slot]?.type ?? "*";
+  const { doc, id } = toSubgraph(editor.placed(), [...editor.selection], wanted, typeOf);
+  editor.edit(doc, "Make a subgraph");
+  editor.select([id]);
+}
+
+/** @param {App} app */
+export function enterSubgraph({ editor }) {
+  const name = subgraphOf(editor.doc, [...editor.selection][0] ?? "");
+  if (name) editor.enter([...editor.entered, name]);
+}
+
+/** @param {App} app */
+export function unpackSubgraph({ editor }) {
+  const { doc, ids } = unpack(editor.doc, [...editor.selection][0] ?? "");
+  if (!ids.length) return;
+  editor.edit(doc, "Unpack");
+  editor.select(ids);
+}
+
+/** @param {App} app */
+export function leave({ editor }) {
+  if (editor.selection.size) editor.select([]);
+  else if (editor.inside) editor.enter(editor.entered.slice(0, -1));
 }
 
 /** @param {App} app @param {string} id @param {string} title */

@@ -6,8 +6,9 @@ import { openMenu } from "./menu.js";
 import { changeGroup, membersOf } from "./moving.js";
 import { removeGroup, resetValues, setColour, setTitle } from "./node_commands.js";
 import { splitLink } from "./rerouting.js";
-import { TITLE } from "./scene.js";
+import { TITLE, widgetAt } from "./scene.js";
 import { search } from "./search.js";
+import { expose, promote, subgraphOf } from "./subgraphs.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./menu.js").Item} Item */
@@ -52,6 +53,7 @@ export function openCanvasMenu(app, at) {
 /** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
 const nodeItems = (app, id, at) => [
   ...items(app, ["run-to", "rename", "edit-values"]),
+  ...subgraphItems(app, id, at),
   null,
   ...items(app, ["copy", "duplicate", "mute", "bypass", "collapse", "pin", "group"]),
   { title: "Values back to their defaults", run: () => resetValues(app, id) },
@@ -59,6 +61,24 @@ const nodeItems = (app, id, at) => [
   null,
   ...items(app, ["heal", "delete"]),
 ];
+
+/** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
+function subgraphItems(app, id, at) {
+  const { editor } = app;
+  const found = subgraphOf(editor.doc, id) ? items(app, ["enter", "unpack"]) : items(app, ["subgraph"]);
+  const node = editor.scene.nodes.get(id);
+  if (!editor.inside || !node) return found;
+  const open = node.inputs.filter((socket) => !socket.link && socket.given === null);
+  return [
+    ...found,
+    { title: "An input becomes one of the subgraph…", disabled: !open.length, run: () => openMenu(app, at, open.map((socket) => ({
+      title: socket.label, run: () => editor.editRoot(promote(editor.root, editor.inside, id, socket.name, socket.type), "Promote"),
+    }))) },
+    { title: "An output becomes one of the subgraph…", disabled: !node.outputs.length, run: () => openMenu(app, at, node.outputs.map((output, slot) => ({
+      title: output.name, run: () => editor.editRoot(expose(editor.root, editor.inside, id, slot, output.type), "Expose"),
+    }))) },
+  ];
+}
 
 /** @param {App} app @param {import("./scene.js").GroupView} group @returns {Item[]} */
 const groupItems = (app, group) => [
@@ -86,6 +106,11 @@ export function renameAt(app, at) {
   const node = scene.nodeAt(at.x, at.y);
   if (node && at.y < node.y + TITLE && at.x > node.x + 24) {
     rename(app, node.id);
+    return true;
+  }
+  const name = node && !widgetAt(node, at.x - node.x, at.y - node.y) ? subgraphOf(app.editor.doc, node.id) : null;
+  if (name) {
+    app.editor.enter([...app.editor.entered, name]);
     return true;
   }
   const group = node ? null : scene.groupAt(at.x, at.y);

@@ -2,6 +2,7 @@
 // servers, so they are only ever set as text.
 
 import { iconButton } from "./icons.js";
+import { inPlace } from "./problems.js";
 
 const SECONDS = 6;
 const MOST = 50;
@@ -42,7 +43,7 @@ export class Notices {
       const node = editor.scene.nodes.get(id) ?? editor.scene.nodes.get(id.split(":")[0]);
       const input = problem.input ?? problem.details?.input_name;
       const where = node ? `${node.title}${input ? `, ${String(input).replaceAll("_", " ")}` : ""}: ` : "";
-      const line = this.say({ text: where + problem.message, kind: "error", hint: problem.hint ?? "", actions: [] });
+      const line = this.say({ text: node ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "", actions: [] });
       if (!node) continue;
       line.dataset.node = node.id;
       const show = Object.assign(document.createElement("button"), { type: "button", textContent: "Show" });

@@ -1,12 +1,15 @@
 // Problems of a document by the node that they are about.
 
+/** The engine's message begins with the node and the input; where these are seen anyway, they are left out. @param {string} message */
+export const inPlace = (message) => message.replace(/^Node '[^\n]{0,1100}?' \([^)]*\)(, input '[^']*')?: /, "");
+
 /** @param {import("./api.js").Problem[]} problems @returns {Map<string, (import("./api.js").Problem & {input?: string})[]>} */
 export function byNode(problems) {
   /** @type {Map<string, any[]>} */
   const found = new Map();
   for (const problem of problems) {
     if (!problem.node_id) continue;
-    const flat = { ...problem, input: problem.input ?? problem.details?.input_name };
+    const flat = { ...problem, message: inPlace(problem.message), input: problem.input ?? problem.details?.input_name };
     for (const id of new Set([problem.node_id, problem.node_id.split(":")[0]])) found.set(id, [...(found.get(id) ?? []), flat]);
   }
   return found;

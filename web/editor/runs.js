@@ -30,6 +30,8 @@ export class Run {
     this.from = 0;
     this.until = 0;
     this.stopped = false;
+    /** @type {EventSource | null} */
+    this.source = null;
     /** The stream is broken and is being taken up again. */
     this.broken = false;
   }
@@ -47,11 +49,9 @@ export class Run {
 
   /** @param {() => void} over called once, when the job is over or gone */
   follow(over) {
+    if (this.stopped) return;
     const source = new EventSource(`api/v1/jobs/${encodeURIComponent(this.id)}/events?after=${this.last}`);
-    this.stop = () => {
-      this.stopped = true;
-      source.close();
-    };
+    this.source = source;
     source.onopen = () => this.heal(false);
     source.onmessage = (message) => {
       const event = JSON.parse(message.data);
@@ -66,6 +66,11 @@ export class Run {
       this.heal(true);
       if (source.readyState === EventSource.CLOSED && !this.stopped) setTimeout(() => this.again(over), PATIENCE);
     };
+  }
+
+  stop() {
+    this.stopped = true;
+    this.source?.close();
   }
 
   /** @param {boolean} broken */

@@ -4,10 +4,12 @@ import { fileUrl, recordOf } from "./api.js";
 import { hasWidget } from "./catalogue.js";
 import { groupsOf, inputsOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
 import { arrange } from "./layout.js";
+import { givenBy } from "./subgraphs.js";
 
 /** @typedef {import("./catalogue.js").InputInfo} InputInfo */
-/** @typedef {{name: string, label: string, type: string, info: InputInfo, y: number, link: import("./document.js").Link | null, value: any, widget: boolean}} Socket */
-/** @typedef {{name: string, info: InputInfo, y: number, h: number, value: any, linked: boolean}} Widget */
+/** @typedef {{name: string, label: string, type: string, info: InputInfo, y: number, link: import("./document.js").Link | null, value: any, widget: boolean,
+ *   given: string | null}} Socket given: the input of the open subgraph that it takes */
+/** @typedef {{name: string, info: InputInfo, y: number, h: number, value: any, linked: boolean, given: string | null}} Widget */
 /** @typedef {{name: string, type: string, y: number}} Output */
 /** @typedef {{id: string, x: number, y: number, w: number, h: number, title: string, face: import("./catalogue.js").Face, mode: string, collapsed: boolean,
  *   pinned: boolean, color: string, inputs: Socket[], outputs: Output[], widgets: Widget[], picture: {y: number, h: number} | null, minH: number,
@@ -39,7 +41,7 @@ export class Scene {
     this.auto = new Map();
     /** Nodes that were brought to the front, and in which order. @type {Map<string, number>} */
     this.raised = new Map();
-    /** @type {Map<string, {entry: any, place: any, extra: number, used: number, subgraphs: any, catalogue: any, view: NodeView}>} */
+    /** @type {Map<string, {entry: any, place: any, extra: number, used: number, subgraphs: any, catalogue: any, loads: string, view: NodeView}>} */
     this.kept = new Map();
   }
 
@@ -51,11 +53,12 @@ export class Scene {
     this.nodes = new Map();
     for (const [id, entry] of nodesOf(doc)) {
       if (!(entry instanceof Map)) continue;
-      const loads = loadedFile(entry, catalogue);
-      const key = { entry, place: placeOf(doc, id), extra: extra(id) || (loads ? PICTURE : 0), used: used.get(id) ?? 0, subgraphs: doc.get("subgraphs"), catalogue };
       const old = this.kept.get(id);
-      const same = old && Object.entries(key).every(([name, value]) => /** @type {any} */ (old)[name] === value);
-      const view = same ? old.view : makeView(id, doc, key);
+      const same = old?.entry === entry && old.catalogue === catalogue;
+      const loads = same ? old.loads : loadedFile(entry, catalogue);
+      const key = { entry, place: placeOf(doc, id), extra: extra(id) || (loads ? PICTURE : 0), used: used.get(id) ?? 0, subgraphs: doc.get("subgraphs"), catalogue, loads };
+      const unchanged = same && old.place === key.place && old.extra === key.extra && old.used === key.used && old.subgraphs === key.subgraphs;
+      const view = unchanged ? old.view : makeView(id, doc, key);
       const pos = pointOf(key.place.get("pos"));
       if (pos) [view.x, view.y] = pos;
       if (loads && view.loadedFrom !== loads) Object.assign(view, { loadedFrom: loads, loaded: [picture(loads, arrived)] });
@@ -209,7 +212,7 @@ function makeView(id, doc, { entry, place, extra, used, catalogue }) {
   const title = String(metaOf(entry).get("title") ?? face.title);
   const all = face.inputs.map((/** @type {InputInfo} */ info) => {
     const value = given.has(info.name) ? given.get(info.name) : info.has_default ? info.default : undefined;
-    return { name: info.name, label: info.name.replaceAll("_", " "), type: info.type, info, y: 0, link: linkOf(value), value, widget: hasWidget(info) };
+    return { name: info.name, label: info.name.replaceAll("_", " "), type: info.type, info, y: 0, link: linkOf(value), value, widget: hasWidget(info), given: givenBy(value) };
   });
   const outputs = face.outputs.map((/** @type {any} */ output, /** @type {number} */ slot) => ({ name: output.name, type: output.type, y: TITLE + PAD + ROW * slot + ROW / 2 }));
   let y = TITLE + PAD;
@@ -219,16 +222,16 @@ function makeView(id, doc, { entry, place, extra, used, catalogue }) {
   }
   y = Math.max(y, TITLE + PAD + ROW * outputs.length) + (outputs.length || y > TITLE + PAD ? GAP : 0);
   const shown = all.filter((/** @type {Socket} */ item) => item.widget);
-  const texts = shown.filter((/** @type {Socket} */ item) => item.info.multiline && !item.link).length;
+  const texts = shown.filter((/** @type {Socket} */ item) => item.info.multiline && !item.link && item.given === null).length;
   const least = y + shown.length * (ROW + GAP) + texts * (TEXT_HEIGHT - ROW) + 6;
   const size = pointOf(place.get("size"));
   const w = Math.max(140, size ? size[0] : wantedWidth(title, all, outputs, texts));
   const free = Math.max(0, (size ? size[1] : 0) - least - extra);
   const widgets = [];
   for (const socket of shown) {
-    const tall = socket.info.multiline && !socket.link;
+    const tall = socket.info.multiline && !socket.link && socket.given === null;
     const h = tall ? TEXT_HEIGHT + free / texts : ROW;
-    widgets.push({ name: socket.name, info: socket.info, y, h, value: socket.value, linked: socket.link !== null });
+    widgets.push({ name: socket.name, info: socket.info, y, h, value: socket.value, linked: socket.link !== null || socket.given !== null, given: socket.given });
     socket.y = y + Math.min(h, ROW) / 2;
     y += h + GAP;
   }

@@ -88,6 +88,23 @@ function words(app, run) {
   return { succeeded: `Done${spent}`, failed: `Failed${spent}`, cancelled: `Cancelled${spent}`, interrupted: "Interrupted; it will go on", paused: "Paused", parked: "Parked: it ended its process twice" }[run.state] ?? run.state;
 }
 
+/** The way from the workflow into the open subgraph. @param {App} app */
+export function showCrumbs(app) {
+  const bar = $("crumbs");
+  const { editor } = app;
+  const show = () => {
+    bar.hidden = !editor.inside;
+    bar.replaceChildren(...[app.file.title, ...editor.entered].map((name, depth) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+      button.setAttribute("aria-current", String(depth === editor.entered.length));
+      button.addEventListener("click", () => editor.enter(editor.entered.slice(0, depth)));
+      return button;
+    }));
+  };
+  app.events.on("entered", show);
+  app.events.on("opened", show);
+}
+
 /** @param {App} app */
 export function showRun(app) {
   const tell = (/** @type {import("./runs.js").Run | null} */ run) => {
@@ -101,6 +118,7 @@ export function showRun(app) {
   };
   app.events.on("run", tell);
   app.events.on("jobs", () => tell(app.editor.run));
+  app.events.on("opened", () => tell(app.editor.run));
 }
 
 /** @param {App} app */

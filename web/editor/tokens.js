@@ -2,7 +2,7 @@
 // larger than the whole page).
 
 const WORDS = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/giu;
-const LONGEST_WORD = 9;
+const LONGEST_WORD = 11;
 const PIECE = 5;
 
 /** @param {string} text */

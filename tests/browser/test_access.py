@@ -1,0 +1,49 @@
+"""The page for those who cannot see it or use a pointer: axe-core finds no serious violations, in both themes and in the main states."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from .conftest import PATIENCE, ROOT, Canvas, Server
+
+pytestmark = pytest.mark.browser
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+CHECK = """async () => {
+    const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+    const grave = violations.filter((item) => ['serious', 'critical'].includes(item.impact));
+    return grave.map((item) => `${item.id}: ${item.nodes.slice(0, 3).map((node) => node.html.slice(0, 150)).join(' | ')}`);
+}"""
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme: str) -> None:
+    assert AXE.is_file(), "axe-core is missing: make node_modules/installed"
+    context = browser.new_context(viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(server.url)
+    expect(page.locator("body[data-ready]")).to_be_attached(timeout=PATIENCE)
+    page.evaluate(AXE.read_text("utf-8") + "; null")
+    canvas = Canvas(page)
+    found = {"page": page.evaluate(CHECK)}
+    page.locator('[data-panel="workflows"]').click()
+    page.locator(".panel-workflows li").first.wait_for()
+    canvas.click(canvas.title("sampler"))
+    found["panel"] = page.evaluate(CHECK)
+    canvas.click(canvas.widget("sampler", "sampler_name"))
+    found["field"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+A")
+    found["search"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
+    canvas.click(canvas.title("sampler"), button="right")
+    found["menu"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    found["keys"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
+    page.evaluate("easel.say('Something is wrong', 'error', 'A hint')")
+    found["message"] = page.evaluate(CHECK)
+    assert not {state: faults for state, faults in found.items() if faults}
+    context.close()

@@ -1,0 +1,179 @@
+"""What is opened, dropped, saved and recovered; and what hostile files cannot do."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from playwright.sync_api import expect
+
+from .conftest import Canvas, Server
+
+pytestmark = pytest.mark.browser
+
+GRAPH = {"add": {"class_type": "Add", "inputs": {"a": 40, "b": 2}}, "show": {"class_type": "Show", "inputs": {"values0": ["add", 0]}}}
+
+
+def easel(nodes: dict[str, Any], **more: Any) -> str:
+    return json.dumps({"format": "easel/1", "revision": 1, "nodes": nodes, **more})
+
+
+def picture(**texts: str) -> bytes:
+    info = PngInfo()
+    for key, text in texts.items():
+        info.add_text(key, text)
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(out, "PNG", pnginfo=info)
+    return out.getvalue()
+
+
+def drop(canvas: Canvas, name: str, data: bytes, kind: str = "") -> None:
+    script = """([name, data, kind]) => {
+        const given = new DataTransfer();
+        given.items.add(new File([Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0))], name, { type: kind }));
+        return given;
+    }"""
+    given = canvas.page.evaluate_handle(script, [name, base64.b64encode(data).decode(), kind])
+    canvas.page.dispatch_event("#canvas", "drop", {"dataTransfer": given, "clientX": 700, "clientY": 600})
+
+
+def jobs(server: Server) -> int:
+    with urllib.request.urlopen(f"{server.url}/api/v1/jobs") as answer:
+        return len(json.load(answer)["jobs"])
+
+
+@pytest.mark.parametrize("key", ["easel", "prompt"])
+def test_a_dropped_picture_opens_the_graph_that_made_it_and_runs(canvas: Canvas, key: str) -> None:
+    text = easel(GRAPH) if key == "easel" else json.dumps(GRAPH)
+    drop(canvas, "drawn.png", picture(**{key: text}), "image/png")
+    expect(canvas.nodes).to_have_count(2)
+    expect(canvas.page.locator("#title")).to_have_text("drawn")
+    canvas.page.keyboard.press("Control+Enter")
+    canvas.finished()
+    expect(canvas.page.locator("#outline li[data-id=show]")).to_contain_text("shows 42")
+
+
+def test_a_dropped_picture_without_a_graph_is_put_on_a_node(canvas: Canvas, server: Server) -> None:
+    drop(canvas, "plain.png", picture(), "image/png")
+    expect(canvas.nodes).to_have_count(8)
+    expect(canvas.page.locator("#outline")).to_contain_text("plain.png")
+    assert (server.data / "input" / "plain.png").is_file()
+
+
+def test_hostile_files_run_nothing_and_lose_nothing(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    before = jobs(server)
+    evil = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+    nodes = {
+        evil: {"class_type": evil, "inputs": {evil: evil, "__proto__": 1}, "_meta": {"title": evil}},
+        "__proto__": {"class_type": "Add", "inputs": {"a": 1}},
+        "constructor": {"class_type": "Words", "inputs": {"text": ["constructor", 0]}},
+    }
+    places = {evil: {"pos": ["NaN", None], "size": [1e308, -5], "color": "url(//x)"}}
+    layout = {"nodes": places, "groups": [{"title": evil, "pos": 7}, 5], "links": {evil: 3}}
+    drop(canvas, f"{evil}.json", easel(nodes, layout=layout, __proto__={"polluted": True}).encode())
+    expect(canvas.nodes).to_have_count(3)
+    page.hover("#canvas", position={"x": 700, "y": 400})
+    page.keyboard.press("Control+Enter")  # the server says what is wrong with it
+    expect(page.locator("#problems li").first).to_be_visible()
+    numbers = '{"a": {"class_type": "Add", "inputs": {"a": NaN, "b": 123456789012345678901234567890}}}'
+    text = f'{{"format": "easel/1", "nodes": {numbers}, "layout": {{"nodes": {{"a": {{"pos": [NaN, Infinity]}}}}}}}}'
+    drop(canvas, "numbers.json", text.encode())
+    expect(canvas.nodes).to_have_count(1)
+    assert canvas.text() == text
+    for name, body, said in [
+        ("twice.json", '{"nodes": {"a": {}, "a": {}}}', "stands twice"),
+        ("broken.json", '{"format": ', "Line 1"),
+        ("deep.json", "[" * 100_000, "nests deeper"),
+        ("list.json", "[1, 2]", "not a workflow"),
+        ("newer.json", easel({}).replace("easel/1", "easel/9"), "easel/9"),
+        ("large.json", easel({"a": {"class_type": "Words", "inputs": {"text": "x" * 10_000_000}}}), ""),
+    ]:
+        drop(canvas, name, body.encode())
+        if said:
+            expect(page.locator("#problems, #news").get_by_text(said, exact=False).first).to_be_visible()
+        else:
+            expect(page.locator("#title")).to_have_text("large")
+    assert page.evaluate("[window.hacked, {}.polluted]") == [None, None]
+    assert page.locator("#stage script, #stage img").count() == 0
+    assert jobs(server) == before
+
+
+def test_problems_stand_on_their_nodes_all_at_once_and_go_when_mended(canvas: Canvas) -> None:
+    page = canvas.page
+    page.evaluate("easel.setInput('sampler', 'steps', 0)")
+    page.evaluate("easel.setInput('checkpoint', 'ckpt_name', 'gone.safetensors')")
+    canvas.drag(canvas.input("decode", "vae"), (1250, 700))
+    page.keyboard.press("Control+Enter")
+    for node in ("sampler", "checkpoint", "decode"):
+        expect(page.locator(f"#outline li[data-id={node}]")).to_contain_text("Problem: ")
+    expect(page.locator("#problems li")).to_have_count(3)
+    page.locator("#problems li", has_text="Sample").get_by_role("button", name="Show").click()
+    expect(page.locator("#chosen")).to_have_text("1 node chosen")
+    canvas.fill("sampler", "steps", "3")
+    expect(page.locator("#problems li")).to_have_count(2)
+
+
+def test_unsaved_work_survives_a_reload_and_a_closed_page(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    canvas.fill("sampler", "steps", "7")
+    page.reload()
+    expect(page.locator("#outline li[data-id=sampler]")).to_contain_text("steps 7")
+    expect(page.locator("#title")).to_have_class("dirty")
+    page.evaluate("easel.drafts.keep()")  # what else happens a second after a change
+    context = page.context
+    page.close(run_before_unload=False)
+    other = context.new_page()
+    other.goto(server.url)
+    other.get_by_role("button", name="Recover").click()
+    expect(other.locator("#outline li[data-id=sampler]")).to_contain_text("steps 7")
+    other.close()
+
+
+def test_a_workflow_is_saved_opened_and_never_overwrites_what_another_saved(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    canvas.fill("sampler", "seed", "18446744073709551615")
+    page.keyboard.press("Control+s")
+    page.get_by_label("Name").fill("mine/first")
+    page.keyboard.press("Enter")
+    expect(page.locator("#news")).to_contain_text("Saved as mine/first.json")
+    path = server.data / "workflows" / "mine" / "first.json"
+    saved = path.read_text("utf-8")
+    assert '"seed": 18446744073709551615' in saved
+    assert json.loads(saved)["revision"] == 2
+    path.write_text(saved.replace('"revision": 2', '"revision": 5'), "utf-8")
+    canvas.fill("sampler", "steps", "9")
+    page.keyboard.press("Control+s")
+    expect(page.get_by_text("was changed by someone else")).to_be_visible()
+    page.get_by_role("button", name="Cancel").last.click()
+    assert '"revision": 5' in path.read_text("utf-8")
+    page.keyboard.press("w")
+    page.locator(".panel-workflows").get_by_role("button", name="First", exact=False).first.click()
+    expect(page.locator("#outline li[data-id=sampler]")).to_contain_text("seed 18446744073709551615")
+    expect(page.locator("#outline li[data-id=sampler]")).to_contain_text("steps 20")
+
+
+def test_a_server_that_goes_away_in_mid_run_and_comes_back_loses_nothing(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    wait = {"class_type": "Wait", "inputs": {"seconds": 20.0}}
+    drop(canvas, "wait.json", easel({"wait": wait, "show": {"class_type": "Show", "inputs": {"values0": ["wait", 0]}}}).encode())
+    expect(canvas.nodes).to_have_count(2)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#status")).to_contain_text("/2000", timeout=300_000)
+    server.stop()
+    try:
+        expect(page.locator("#status")).to_contain_text("does not answer")
+        canvas.fill("wait", "seconds", "1")
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#problems")).to_contain_text("does not answer")
+    finally:
+        server.start()
+    canvas.finished()
+    expect(page.locator("#outline li[data-id=show]")).to_contain_text("shows 0")
+    assert canvas.value("wait", "seconds") == "1.0"
