@@ -47,7 +47,7 @@ test("fifty edits of every kind undone restore the file byte for byte, and redon
     (d) => docs.connect(d, "positive", 0, "sampler", "negative"),
     (d) => docs.merge(d, docs.extract(d, ["positive", "sampler"]), [30, 30], true).doc,
     (d, n) => docs.setReroutes(d, "sampler", "model", [[n, n]]),
-    (d, n) => docs.setGroups(d, [new Map([["title", `g${n}`]])]),
+    (d, n) => docs.setFrames(d, n % 20 < 10 ? "groups" : "notes", [new Map([["title", `g${n}`]])]),
     (d) => docs.setPlace(d, "latent", "collapsed", true),
   ];
   for (let n = 0; n < 50; n += 1) history.push(edits[n % 10](history.doc, n), `step ${n}`);

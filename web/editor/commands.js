@@ -7,7 +7,7 @@ import { nodesOf, toggleMode } from "./document.js";
 import { chooseFile, download, newFile, saveAs, saveFile } from "./files.js";
 import { openMenuAtChoice, rename } from "./node_menu.js";
 import {
-  collapse, connectChosen, downstream, duplicate, enterSubgraph, group, heal, leave, makeSubgraph, pin, remove, runGroup, unpackSubgraph,
+  addNote, collapse, connectChosen, downstream, duplicate, enterSubgraph, group, heal, leave, makeSubgraph, pin, remove, runGroup, unpackSubgraph,
 } from "./node_commands.js";
 import { find, palette, search } from "./search.js";
 import { sheet } from "./sheet.js";
@@ -76,6 +76,7 @@ export const COMMANDS = [
   { id: "heal", title: "Delete and join the links", group: "Edit", keys: ["Shift+Delete"], run: heal, when: chosen },
 
   { id: "add", title: "Add a node", group: "Nodes", keys: ["Shift+a"], icon: "add", run: searchHere },
+  { id: "note", title: "Add a note", group: "Nodes", keys: [], run: (app) => addNote(app) },
   { id: "edit-values", title: "Edit the values", group: "Nodes", keys: ["Enter"], run: (app) => useFirst(app, /** @type {any} */ (first(app))), when: (app) => first(app) !== undefined },
   { id: "rename", title: "Rename", group: "Nodes", keys: ["F2"], run: (app) => rename(app, [...app.editor.selection][0]), when: chosen },
   { id: "menu", title: "Menu of the node", group: "Nodes", keys: ["Shift+F10", "ContextMenu"], icon: "more", run: openMenuAtChoice },

@@ -23,10 +23,11 @@ export const metaOf = (entry) => mapOf(entry.get("_meta"));
 export const layoutOf = (doc, part) => mapOf(mapOf(doc.get("layout")).get(part));
 /** @param {Doc} doc @param {string} id */
 export const placeOf = (doc, id) => mapOf(layoutOf(doc, "nodes").get(id));
-/** @param {Doc} doc @returns {Map<string, any>[]} */
-export function groupsOf(doc) {
-  const groups = mapOf(doc.get("layout")).get("groups");
-  return Array.isArray(groups) ? groups.filter((group) => group instanceof Map) : [];
+/** @typedef {"groups" | "notes"} Kind of what stands on the canvas beside the nodes */
+/** @param {Doc} doc @param {Kind} kind @returns {Map<string, any>[]} */
+export function framesOf(doc, kind) {
+  const frames = mapOf(doc.get("layout")).get(kind);
+  return Array.isArray(frames) ? frames.filter((frame) => frame instanceof Map) : [];
 }
 /** @param {Entry} entry @returns {"run" | "mute" | "bypass"} */
 export function modeOf(entry) {
@@ -182,8 +183,8 @@ export function setReroutes(doc, id, input, points) {
   return putLayout(doc, ["links", id, input], points.length ? points.map((point) => point.map(Math.round)) : undefined);
 }
 
-/** @param {Doc} doc @param {Map<string, any>[]} groups @returns {Doc} */
-export const setGroups = (doc, groups) => putLayout(doc, ["groups"], groups.length ? groups : undefined);
+/** @param {Doc} doc @param {Kind} kind @param {Map<string, any>[]} frames @returns {Doc} */
+export const setFrames = (doc, kind, frames) => putLayout(doc, [kind], frames.length ? frames : undefined);
 
 /** The nodes as a workflow document of their own, for the clipboard. @param {Doc} doc @param {Iterable<string>} ids @returns {Doc} */
 export function extract(doc, ids) {

@@ -276,7 +276,7 @@ function toggle(c, x, y, on, colours) {
 const wrapped = new Map();
 
 /** @param {Canvas} c @param {string} text @param {number} x @param {number} y @param {number} w @param {number} h @param {Colours} colours @param {string} hint */
-function paragraph(c, text, x, y, w, h, colours, hint) {
+export function paragraph(c, text, x, y, w, h, colours, hint) {
   const rows = Math.max(1, Math.floor(h / 17));
   const key = `${Math.round(w)}|${rows}|${text.slice(0, 2000)}`;
   let lines = wrapped.get(key);

@@ -1,6 +1,6 @@
 // Gestures that move and resize nodes, groups and reroutes. The scene is moved while the pointer is down, the document when it is let go.
 
-import { connect, extract, groupsOf, merge, put, setGroups, setPlace, setReroutes } from "./document.js";
+import { connect, extract, framesOf, merge, put, setFrames, setPlace, setReroutes } from "./document.js";
 import { fits } from "./types.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -99,14 +99,14 @@ export function resizeNode(editor, node, from) {
   };
 }
 
-/** @param {Editor} editor @param {number} index @param {string} key @param {any} value */
-export function changeGroup(editor, index, key, value) {
-  return setGroups(editor.doc, groupsOf(editor.doc).map((group, at) => (at === index ? put(group, [key], value) : group)));
+/** @param {Editor} editor @param {GroupView} group @param {string} key @param {any} value */
+export function changeGroup({ doc }, { kind, index }, key, value) {
+  return setFrames(doc, kind, framesOf(doc, kind).map((frame, at) => (at === index ? put(frame, [key], value) : frame)));
 }
 
 /** The nodes that lie in a group. @param {Editor} editor @param {GroupView} group */
 export const membersOf = ({ scene }, group) =>
-  scene.order.filter((node) => {
+  group.kind === "notes" ? [] : scene.order.filter((node) => {
     const [x, y] = [node.x + node.w / 2, node.y + node.h / 2];
     return x > group.x && x < group.x + group.w && y > group.y && y < group.y + group.h;
   });
@@ -123,8 +123,8 @@ export function moveGroup(editor, group, from) {
     move: (at, moved) => moved && set(snapped(at.x - from.x, at, editor), snapped(at.y - from.y, at, editor)),
     up: (_, moved) => {
       if (!moved) return editor.select(membersOf(editor, group).map((node) => node.id));
-      const step = `group ${group.index} ${(clones += 1)}`;
-      editor.edit(changeGroup(editor, group.index, "pos", [Math.round(group.x), Math.round(group.y)]), "Move group", step);
+      const step = `group ${(clones += 1)}`;
+      editor.edit(changeGroup(editor, group, "pos", [Math.round(group.x), Math.round(group.y)]), "Move group", step);
       if (members.length) editor.place(new Map(members.map(({ view }, at) => [view.id, [members[at].x + group.x - x, members[at].y + group.y - y]])), step);
     },
     cancel: () => set(0, 0),
@@ -136,7 +136,7 @@ export function resizeGroup(editor, group, from) {
   const { w, h } = group;
   return {
     move: (at) => void Object.assign(group, { w: Math.max(80, w + snapped(at.x - from.x, at, editor)), h: Math.max(60, h + snapped(at.y - from.y, at, editor)) }),
-    up: (_, moved) => moved && editor.edit(changeGroup(editor, group.index, "size", [Math.round(group.w), Math.round(group.h)]), "Resize group"),
+    up: (_, moved) => moved && editor.edit(changeGroup(editor, group, "size", [Math.round(group.w), Math.round(group.h)]), "Resize group"),
     cancel: () => void Object.assign(group, { w, h }),
   };
 }

@@ -1,6 +1,6 @@
 // What commands do to the chosen nodes.
 
-import { connect, entryOf, extract, groupsOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setGroups, setMeta, setPlace, wouldLoop } from "./document.js";
+import { connect, entryOf, extract, framesOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setFrames, setMeta, setPlace, wouldLoop } from "./document.js";
 import { membersOf } from "./moving.js";
 import { askText } from "./dialogs.js";
 import { subgraphOf, toSubgraph, unpack } from "./subgraphs.js";
@@ -99,11 +99,19 @@ export function group({ editor }) {
   const frame = new Map(/** @type {[string, any][]} */ ([
     ["title", "Group"], ["pos", [Math.round(box.x - 20), Math.round(box.y - 50)]], ["size", [Math.round(box.w + 40), Math.round(box.h + 70)]],
   ]));
-  editor.edit(setGroups(editor.doc, [...groupsOf(editor.doc), frame]), "Group");
+  editor.edit(setFrames(editor.doc, "groups", [...framesOf(editor.doc, "groups"), frame]), "Group");
 }
 
-/** @param {App} app @param {number} index */
-export const removeGroup = ({ editor }, index) => editor.edit(setGroups(editor.doc, groupsOf(editor.doc).filter((_, at) => at !== index)), "Remove group");
+/** @param {App} app @param {import("./scene.js").GroupView} group */
+export const removeGroup = ({ editor }, { kind, index }) => editor.edit(setFrames(editor.doc, kind, framesOf(editor.doc, kind).filter((_, at) => at !== index)), "Remove");
+
+/** A note on the canvas, in the middle of the view or at a point of the world. @param {App} app @param {[number, number]} [at] */
+export function addNote({ editor }, at) {
+  const { view, doc } = editor;
+  const [x, y] = at ?? view.toWorld(view.width / 2 - 120, view.height / 2 - 60);
+  const note = new Map(/** @type {[string, any][]} */ ([["text", "A note"], ["pos", [Math.round(x), Math.round(y)]], ["size", [240, 120]]]));
+  editor.edit(setFrames(doc, "notes", [...framesOf(doc, "notes"), note]), "Add a note");
+}
 
 /** Run up to the last nodes of the group that a chosen node lies in. @param {App} app */
 export function runGroup(app) {

@@ -1,10 +1,10 @@
 // Menus on the canvas: of a node, a link, a group, and of the empty ground.
 
-import { groupsOf, setInput } from "./document.js";
+import { setInput } from "./document.js";
 import { openField } from "./field.js";
 import { openMenu } from "./menu.js";
 import { changeGroup, membersOf } from "./moving.js";
-import { removeGroup, resetValues, setColour, setTitle } from "./node_commands.js";
+import { addNote, removeGroup, resetValues, setColour, setTitle } from "./node_commands.js";
 import { splitLink } from "./rerouting.js";
 import { TITLE, widgetAt } from "./scene.js";
 import { search } from "./search.js";
@@ -15,6 +15,9 @@ import { expose, promote, subgraphOf } from "./subgraphs.js";
 
 /** @type {[string, string][]} */
 const COLOURS = [["No colour", ""], ["Red", "#5a2d2d"], ["Brown", "#5a4630"], ["Green", "#2d5236"], ["Blue", "#2d4460"], ["Purple", "#4a3560"]];
+
+/** @type {[string, string][]} */
+const GROUP_COLOURS = [["Blue", "#3f789e"], ["Red", "#8a4a4a"], ["Green", "#4a8a5a"], ["Yellow", "#b59a3a"]];
 
 /** Commands of the table as items. @param {App} app @param {string[]} ids @returns {Item[]} */
 const items = (app, ids) => ids.flatMap((id) => {
@@ -42,6 +45,7 @@ export function openCanvasMenu(app, at) {
   const group = scene.groupAt(at.x, at.y)?.group ?? scene.groups.find((item) => at.x > item.x && at.y > item.y && at.x < item.x + item.w && at.y < item.y + item.h);
   return openMenu(app, place, [
     { title: "Add a node", keys: "double click", run: () => search(app, [at.x, at.y]) },
+    { title: "Add a note", run: () => addNote(app, [at.x, at.y]) },
     ...(group ? groupItems(app, group) : []),
     null,
     ...items(app, ["paste", "select-all", "fit", "layout", "find"]),
@@ -81,13 +85,16 @@ function subgraphItems(app, id, at) {
 }
 
 /** @param {App} app @param {import("./scene.js").GroupView} group @returns {Item[]} */
-const groupItems = (app, group) => [
-  null,
-  { title: "Rename the group", run: () => renameGroup(app, group.index) },
-  { title: "Choose its nodes", run: () => app.editor.select(membersOf(app.editor, group).map((node) => node.id)) },
-  { title: "Remove the group, not its nodes", run: () => removeGroup(app, group.index) },
-  ...["#3f789e", "#8a4a4a", "#4a8a5a", "#8a7a3a"].map((color, order) => ({ title: `Group colour: ${["blue", "red", "green", "yellow"][order]}`, run: () => app.editor.edit(changeGroup(app.editor, group.index, "color", color), "Colour") })),
-];
+function groupItems(app, group) {
+  const note = group.kind === "notes";
+  return [
+    null,
+    { title: note ? "Write the note" : "Rename the group", run: () => renameGroup(app, group) },
+    ...(note ? [] : [{ title: "Choose its nodes", run: () => app.editor.select(membersOf(app.editor, group).map((node) => node.id)) }]),
+    { title: note ? "Remove the note" : "Remove the group, not its nodes", run: () => removeGroup(app, group) },
+    ...GROUP_COLOURS.map(([title, color]) => ({ title, run: () => app.editor.edit(changeGroup(app.editor, group, "color", color), "Colour") })),
+  ];
+}
 
 /** By key: the menu of the chosen node, or of the ground. @param {App} app */
 export function openMenuAtChoice(app) {
@@ -114,7 +121,7 @@ export function renameAt(app, at) {
     return true;
   }
   const group = node ? null : scene.groupAt(at.x, at.y);
-  if (group?.part === "title") renameGroup(app, group.group.index);
+  if (group?.part === "title") renameGroup(app, group.group);
   return group !== null;
 }
 
@@ -130,12 +137,17 @@ export function rename(app, id) {
   openField(app.editor, { place, text: node.title, label: "Title", done: (text) => setTitle(app, id, text) });
 }
 
-/** @param {App} app @param {number} index */
-function renameGroup(app, index) {
-  const { editor } = app;
+/** @param {App} app @param {import("./scene.js").GroupView} group */
+function renameGroup({ editor }, { kind, index }) {
+  const note = kind === "notes";
+  const now = () => editor.scene.groups.find((item) => item.kind === kind && item.index === index);
   const place = () => {
-    const group = editor.scene.groups[index];
-    return group ? { x: group.x + 6, y: group.y + 2, w: group.w - 12, h: TITLE - 4 } : null;
+    const group = now();
+    return group ? { x: group.x + 6, y: group.y + 2, w: group.w - 12, h: note ? group.h - 4 : TITLE - 4 } : null;
   };
-  openField(editor, { place, text: String(groupsOf(editor.doc)[index]?.get("title") ?? ""), label: "Title of the group", done: (text) => editor.edit(changeGroup(editor, index, "title", text), "Rename group") });
+  const done = (/** @type {string} */ text) => {
+    const group = now();
+    if (group) editor.edit(changeGroup(editor, group, note ? "text" : "title", text), note ? "Write note" : "Rename group");
+  };
+  openField(editor, { place, text: now()?.title ?? "", label: note ? "Note" : "Title of the group", multiline: note, done });
 }

@@ -1,7 +1,7 @@
 // Draws the scene on a canvas, on demand. Far away a node is a box; links of one colour are one stroke; what is outside is left out.
 
 import { colourOf } from "./types.js";
-import { drawNode } from "./draw_node.js";
+import { drawNode, paragraph } from "./draw_node.js";
 import { drawMinimap } from "./minimap.js";
 import { curve, curvesOf, inputPoint, outputPoint, TITLE } from "./scene.js";
 
@@ -95,20 +95,22 @@ export class Renderer {
   /** @param {import("./scene.js").GroupView} group @param {number} scale */
   group(group, scale) {
     const c = this.context;
-    c.globalAlpha = 0.16;
+    const note = group.kind === "notes";
+    c.globalAlpha = note ? 0.3 : 0.16;
     c.fillStyle = group.color;
     c.fillRect(group.x, group.y, group.w, group.h);
     c.globalAlpha = 0.4;
-    c.fillRect(group.x, group.y, group.w, TITLE);
+    if (!note) c.fillRect(group.x, group.y, group.w, TITLE);
     c.globalAlpha = 1;
     c.strokeStyle = group.color;
     c.lineWidth = 1 / scale;
     c.strokeRect(group.x, group.y, group.w, group.h);
     c.fillStyle = this.colours.text;
-    c.font = "600 16px system-ui, sans-serif";
+    c.font = note ? "13px system-ui, sans-serif" : "600 16px system-ui, sans-serif";
     c.textBaseline = "middle";
     c.textAlign = "left";
-    c.fillText(group.title, group.x + 10, group.y + TITLE / 2, group.w - 20);
+    if (note) paragraph(c, group.title, group.x + 10, group.y + 8, group.w - 20, group.h - 14, this.colours, "");
+    else c.fillText(group.title, group.x + 10, group.y + TITLE / 2, group.w - 20);
   }
 
   /** @param {Stage} stage @param {{left: number, top: number, right: number, bottom: number}} seen */

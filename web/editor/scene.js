@@ -2,7 +2,7 @@
 
 import { fileUrl, recordOf } from "./api.js";
 import { hasWidget } from "./catalogue.js";
-import { groupsOf, inputsOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
+import { framesOf, inputsOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
 import { arrange } from "./layout.js";
 import { givenBy } from "./subgraphs.js";
 
@@ -15,7 +15,8 @@ import { givenBy } from "./subgraphs.js";
  *   pinned: boolean, color: string, inputs: Socket[], outputs: Output[], widgets: Widget[], picture: {y: number, h: number} | null, minH: number,
  *   loadedFrom?: string, loaded?: HTMLImageElement[]}} NodeView */
 /** @typedef {{from: NodeView, slot: number, to: NodeView, socket: Socket, type: string, points: [number, number][]}} LinkView */
-/** @typedef {{index: number, x: number, y: number, w: number, h: number, title: string, color: string}} GroupView */
+/** @typedef {{kind: import("./document.js").Kind, index: number, x: number, y: number, w: number, h: number, title: string, color: string}} GroupView a group,
+ * or a note, whose title is its text */
 
 export const TITLE = 30;
 export const ROW = 21;
@@ -70,7 +71,7 @@ export class Scene {
     this.order = [...this.nodes.values()];
     this.sort();
     this.links = linksOf(doc, this.nodes);
-    this.groups = groupsOf(doc).map(groupView);
+    this.groups = /** @type {const} */ (["groups", "notes"]).flatMap((kind) => framesOf(doc, kind).map((frame, index) => frameView(frame, index, kind)));
   }
 
   /** The order of drawing: what was brought to the front comes last. */
@@ -151,13 +152,13 @@ export class Scene {
     return null;
   }
 
-  /** A group by its title or its lower right corner. @param {number} x @param {number} y @returns {{group: GroupView, part: "title" | "corner"} | null} */
+  /** A group by its title or its lower right corner; a note by all of it. @param {number} x @param {number} y @returns {{group: GroupView, part: "title" | "corner"} | null} */
   groupAt(x, y) {
     for (const group of [...this.groups].reverse()) {
       const [dx, dy] = [x - group.x, y - group.y];
       if (dx < 0 || dy < 0 || dx > group.w || dy > group.h) continue;
       if (dx > group.w - CORNER && dy > group.h - CORNER) return { group, part: "corner" };
-      if (dy < TITLE) return { group, part: "title" };
+      if (dy < TITLE || group.kind === "notes") return { group, part: "title" };
     }
     return null;
   }
@@ -277,11 +278,12 @@ function linksOf(doc, nodes) {
   return found;
 }
 
-/** @param {Map<string, any>} group @param {number} index @returns {GroupView} */
-function groupView(group, index) {
-  const [x, y] = pointOf(group.get("pos")) ?? [0, 0];
-  const [w, h] = pointOf(group.get("size")) ?? [300, 200];
-  return { index, x, y, w: Math.max(80, w), h: Math.max(60, h), title: String(group.get("title") ?? ""), color: colourText(group.get("color")) || "#3f789e" };
+/** @param {Map<string, any>} frame @param {number} index @param {import("./document.js").Kind} kind @returns {GroupView} */
+function frameView(frame, index, kind) {
+  const [x, y] = pointOf(frame.get("pos")) ?? [0, 0];
+  const [w, h] = pointOf(frame.get("size")) ?? (kind === "notes" ? [240, 120] : [300, 200]);
+  const title = String(frame.get(kind === "notes" ? "text" : "title") ?? "");
+  return { kind, index, x, y, w: Math.max(80, w), h: Math.max(60, h), title, color: colourText(frame.get("color")) || (kind === "notes" ? "#b59a3a" : "#3f789e") };
 }
 
 /** @param {NodeView} view @param {number} slot @returns {[number, number]} */
