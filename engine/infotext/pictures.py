@@ -94,7 +94,7 @@ def read_texts(source: Path | io.BytesIO, max_pixels: int = 100_000_000) -> Pict
                 f"The picture has {picture.width}x{picture.height} pixels, more than the limit max_pixels ({max_pixels:,})."
             )
         texts = _png_texts(picture) if picture.format == "PNG" else _exif_texts(picture)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         raise InvalidInput(f"{name} cannot be read: {error}", hint="Use the file as it was saved.") from error
     return PictureTexts(texts, picture.format or "", picture.size, picture.mode)
 

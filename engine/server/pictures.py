@@ -35,7 +35,7 @@ def open_picture(source: Path | io.BytesIO, max_pixels: int, draft: int = 0) -> 
         picture.load()
     except UnidentifiedImageError as error:  # its own words tell where the file lies
         raise InvalidInput("The file is no picture of a format that is read", hint="Use a PNG, JPEG or WebP.") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
         raise InvalidInput(f"The file cannot be read as a picture: {error}") from error
     return picture
 
@@ -59,7 +59,7 @@ def size_of(path: Path, max_pixels: int) -> tuple[int, int] | None:
     try:
         picture = _opened(path, max_pixels)
         turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, EaselError):
+    except (OSError, SyntaxError, ValueError, RuntimeError, EaselError):
         return None
     with picture:
         return picture.size[::-1] if turned else picture.size

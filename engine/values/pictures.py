@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from torch import Tensor
 from engine.errors import InvalidInput, QuotaExceeded
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")  # ICO holds a picture larger than it says
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, TypeError, LookupError, struct.error)
+"""What Pillow's decoders raise for damaged files: the last three where tags of a TIFF contradict each other, RuntimeError for AVIF."""
 NO_MASK = (1, 64, 64)  # the shape of the empty mask that comes with a picture without alpha
 
 
@@ -28,7 +31,7 @@ def open_picture(path: Path, max_pixels: int = 100_000_000) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is ours
             picture = Image.open(path, formats=FORMATS)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (UnidentifiedImageError, Image.DecompressionBombError, *DAMAGED) as error:
         raise InvalidInput(f"{path.name} is not a picture that can be read: {error}", hint="Use a PNG, JPEG or WebP file.") from error
     width, height = picture.size
     if width * height > max_pixels:
@@ -62,7 +65,7 @@ def read_picture(path: Path, max_pixels: int = 100_000_000) -> tuple[Tensor, Ten
             masks.append(mask if mask is not None else torch.zeros(NO_MASK))
             if picture.format == "MPO":  # its further frames are previews of the first
                 break
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise InvalidInput(f"{path.name} is damaged: {error}", hint="Save the picture again, or use another one.") from error
     return torch.cat(images), torch.cat(masks)
 

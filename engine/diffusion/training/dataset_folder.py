@@ -160,7 +160,8 @@ def _inspected(
 ) -> dict[str, _Seen]:
     """What the pictures are; those that cannot be read are reported."""
     found: dict[str, _Seen] = {}
-    with ThreadPoolExecutor(_THREADS) as pool:  # Pillow decodes without the interpreter's lock
+    pool = ThreadPoolExecutor(_THREADS)  # Pillow decodes without the interpreter's lock
+    try:
         results = pool.map(lambda name: _inspect(folder.path / name, max_pixels), names)
         for done, (name, result) in enumerate(zip(names, results, strict=True), 1):
             if isinstance(result, _Seen):
@@ -170,6 +171,8 @@ def _inspected(
             else:
                 report.faults.append(f"{name}: {result}")
             progress(done, len(names))
+    finally:  # cancelled: the rest is not read
+        pool.shutdown(cancel_futures=True)
     return found
 
 

@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d
 
 from engine.errors import InvalidInput, QuotaExceeded
 from engine.values.dataset import Bucket, Cut, Example, bucket_of
-from engine.values.pictures import open_picture
+from engine.values.pictures import DAMAGED, open_picture
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".tif", ".tiff"})
 COLOUR_CHANCE = 1 / 3
@@ -41,7 +41,7 @@ def read_upright(path: Path, max_pixels: int) -> Upright:
         upright = ImageOps.exif_transpose(picture)
         alpha = upright.convert("RGBA").getchannel("A") if "A" in upright.getbands() or "transparency" in upright.info else None
         return Upright(_eight_bits(upright).convert("RGB"), alpha)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise InvalidInput(f"{path.name} is damaged: {error}", hint="Save the picture again, or leave it out.") from error
 
 
