@@ -1,21 +1,15 @@
-"""The texts that a picture carries, and the workflow in them: Easel's own, ComfyUI's, or AUTOMATIC1111's infotext."""
+"""The texts that a picture file carries, whichever program wrote it."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import EaselError, InvalidInput, QuotaExceeded
-from engine.graph.limits import DEFAULT_LIMITS, Limits
-from engine.graph.strict_json import read_json
-from engine.graph.workflow import Workflow
-from engine.graph.workflow_reader import parse_document
-from engine.infotext.text import parse_infotext
-from engine.infotext.workflow import workflow_of
+from engine.errors import InvalidInput, QuotaExceeded
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,44 +29,6 @@ class PictureTexts:
     format: str
     size: tuple[int, int]
     mode: str
-
-
-@dataclass(frozen=True)
-class Imported:
-    """source: the text that it comes from (`easel`, `workflow`, `prompt` or `parameters`). notes: what a person should know."""
-
-    workflow: Workflow
-    source: str
-    notes: tuple[str, ...] = ()
-
-
-def import_picture(
-    data: bytes, files: Mapping[str, Sequence[str]], *, limits: Limits = DEFAULT_LIMITS, max_pixels: int = 100_000_000
-) -> Imported:
-    """The workflow that drew a picture (PNG, JPEG, WebP), or one made from its infotext.
-
-    files: relative names of the files there are, by folder (checkpoints, loras, embeddings), for what is said of missing ones.
-    Raises InvalidInput for what is no such picture or holds nothing, QuotaExceeded for what is over a limit.
-    """
-    return import_texts(read_texts(io.BytesIO(data), max_pixels).texts, files, limits)
-
-
-def import_texts(texts: Mapping[str, str], files: Mapping[str, Sequence[str]], limits: Limits = DEFAULT_LIMITS) -> Imported:
-    """The same from the texts of a picture."""
-    reasons: list[str] = []
-    for name in WORKFLOWS:
-        if name in texts:
-            try:
-                document = read_json(texts[name], limits, nan=True)
-                return Imported(parse_document(document, limits, checked=True), name, tuple(reasons))
-            except EaselError as error:
-                reasons.append(f"Its text {name!r} cannot be used: {error.message}")
-    if PARAMETERS in texts:
-        workflow, notes = workflow_of(parse_infotext(texts[PARAMETERS]), files)
-        return Imported(workflow, PARAMETERS, (*reasons, *notes))
-    raise InvalidInput(
-        " ".join(["The picture holds no workflow.", *reasons]), hint="Pictures saved without metadata, or sent through a chat, hold none."
-    )
 
 
 def read_texts(source: Path | io.BytesIO, max_pixels: int = 100_000_000) -> PictureTexts:

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from engine.graph import Context, JobInfo
 from engine.infotext.from_graph import infotext_of
-from engine.infotext.pictures import import_texts
 from engine.infotext.text import parse_infotext, write_infotext
+from engine.infotext.workflow import workflow_of
 from nodes.infotext import save_image_a1111
 
 GRAPH = {
@@ -77,7 +77,7 @@ def test_a_second_pass_is_a_hires_fix_and_comes_back_as_one():
     decode = {"class_type": "VAEDecode", "inputs": {"samples": ["h", 0], "vae": ["1", 2]}}
     info = infotext_of({**GRAPH, "h": {"class_type": "HighResFix", "inputs": larger}, "9": decode}, "10", (128, 64)).info
     assert (info.settings["Size"], info.settings["Hires upscale"], info.settings["Hires steps"]) == ("64x32", "2", "20")
-    again = import_texts({"parameters": write_infotext(info)}, {}).workflow.nodes["larger"].inputs
+    again = workflow_of(parse_infotext(write_infotext(info)), {})[0].nodes["larger"].inputs
     assert (again["scale_by"], again["steps"], again["denoise"]) == (2.0, 11, 0.5)
 
 
@@ -126,11 +126,11 @@ def test_the_picture_says_what_drew_it_and_comes_back_as_a_workflow(ctx):
     assert settings["Lora hashes"] == f"night: {hashlib.sha256(torch.ones(3).numpy().tobytes()).hexdigest()[:12]}"
     assert json.loads(picture.text["prompt"]) == GRAPH
     files = ctx.folders.listing(("checkpoints", "loras", "embeddings"))
-    again = import_texts({"parameters": picture.text["parameters"]}, files)
-    assert again.notes == ()
-    assert again.workflow.nodes["checkpoint"].inputs == {"ckpt_name": "sub/tiny.safetensors"}
-    assert again.workflow.nodes["prompt"].inputs["positive"] == "a red circle, on white <lora:night:1:0.5>"
-    assert again.workflow.nodes["sampler"].inputs["seed"] == 2**63
+    workflow, notes = workflow_of(parse_infotext(picture.text["parameters"]), files)
+    assert notes == []
+    assert workflow.nodes["checkpoint"].inputs == {"ckpt_name": "sub/tiny.safetensors"}
+    assert workflow.nodes["prompt"].inputs["positive"] == "a red circle, on white <lora:night:1:0.5>"
+    assert workflow.nodes["sampler"].inputs["seed"] == 2**63
 
 
 def test_the_setting_that_leaves_out_metadata_leaves_out_the_infotext(ctx):

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from engine.diffusion.text.tokenizer import token_ids
 from engine.graph.folders import EMBEDDED_MODELS
-from engine.infotext.pictures import import_texts
+from engine.infotext.text import parse_infotext
+from engine.infotext.workflow import workflow_of
 from tests.workflows.conftest import Studio
 
 QUICK = ("sampler.steps=3", "latent.width=64", "latent.height=64")
@@ -47,8 +48,8 @@ def test_a_picture_s_infotext_becomes_a_workflow_that_draws_it_again(studio):
     text = picture.text["parameters"]
     assert "{" not in text and "Model: tiny-shapes" in text
     folders = studio.runtime.folders
-    found = import_texts({"parameters": text}, folders.listing(("checkpoints", "loras", "embeddings")))
-    assert found.notes == ()
-    again = studio.execute(found.workflow)
+    workflow, notes = workflow_of(parse_infotext(text), folders.listing(("checkpoints", "loras", "embeddings")))
+    assert notes == []
+    again = studio.execute(workflow)
     drawn = Image.open(folders.output / again.ui["save"]["images"][0]["filename"])
     assert np.array_equal(np.asarray(drawn), np.asarray(picture))
