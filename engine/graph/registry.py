@@ -52,11 +52,12 @@ class Registry:
         self.definitions, self._owners = trial.definitions, trial._owners
 
     def load_package(self, name: str) -> None:
-        """Import a package and every module in it."""
+        """Import a package and every module in it, or a single module."""
         package = self._load(name, partial(importlib.import_module, name))
         if package is None:
             return
-        for module in sorted(pkgutil.walk_packages(package.__path__, f"{name}."), key=lambda item: item.name):
+        inside = pkgutil.walk_packages(getattr(package, "__path__", ()), f"{name}.")
+        for module in sorted(inside, key=lambda item: item.name):
             self._load(module.name, partial(importlib.import_module, module.name))
 
     def load_entry_points(self) -> None:

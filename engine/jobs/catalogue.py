@@ -54,7 +54,7 @@ class CatalogueCache:
         temporary.write_bytes(b'{"sources":%s,"catalogue":%s}' % (json.dumps(self.sources_digest()).encode(), data))
         temporary.replace(self._path)
 
-    async def current(self, wait: float = 60.0) -> Catalogue:
+    async def current(self, wait: float = 180.0) -> Catalogue:
         """The catalogue; waits for the first one. Raises Busy when no worker has sent one in `wait` seconds."""
         try:
             await asyncio.wait_for(self._arrived.wait(), wait)

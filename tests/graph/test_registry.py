@@ -129,3 +129,11 @@ def test_a_package_is_read_with_all_its_modules(tmp_path, monkeypatch):
     registry.load_package("sample_pack")
     assert set(registry.definitions) == {"First", "Second"}
     assert registry.failures == {"sample_pack.third": "ZeroDivisionError: division by zero"}
+
+
+def test_a_single_module_may_be_named_as_a_package(tmp_path, monkeypatch):
+    (tmp_path / "sample_module.py").write_text(GOOD.format(id="Alone"))
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry()
+    registry.load_package("sample_module")
+    assert set(registry.definitions) == {"Alone"} and registry.failures == {}
