@@ -58,6 +58,7 @@ def inputs(info: dict[str, Any]) -> dict[str, tuple[str, Any]]:
 def normal(section: str, spec: list[Any]) -> tuple[bool, dict[str, Any]]:
     """A specification with both forms of a combo made alike, what a client takes for granted filled in, and texts left out."""
     type_, options = spec[0], spec[1] if len(spec) > 1 else {}
+    options = {key: value for key, value in options.items() if (key, value) != ("default", {})}  # LossGraphNode's, of a socket
     choices = type_ if isinstance(type_, list) else options.get("options", [] if type_ == "COMBO" else None)
     meaning = {key: options[key] for key in MEANINGFUL if options.get(key)} | {
         key: options[key] for key in ("min", "max") if key in options
