@@ -62,12 +62,17 @@ def places_of(weights: Weights) -> dict[str, Place]:
     return {name[len(weights.prefix) :]: place for name, place in places.items() if name.startswith(weights.prefix)}
 
 
+DIFFUSERS_VAE = "decoder.mid_block.resnets.0.conv1.weight"
+"""A tensor that an autoencoder's own file has in diffusers' naming, and no other file has."""
+
+
 def _read_single(path: Path) -> Contents:
     file = read_header(path)
     settings = _json(path, file.metadata, CONFIG_KEY, {})
     if not isinstance(settings, dict) or not all(isinstance(value, dict) for value in settings.values()):
         raise ModelFormatError(f"{path}: {CONFIG_KEY} in its header is not a table of tables.", hint="Write the file again.")
-    return Contents(path, _listed([file]), settings, _latent_rgb(path, file))
+    places = _component("vae", [file]) if DIFFUSERS_VAE in file.tensors else _listed([file])
+    return Contents(path, places, settings, _latent_rgb(path, file))
 
 
 def _listed(files: list[WeightsFile]) -> dict[str, Place]:

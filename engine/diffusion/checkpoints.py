@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.diffusion.checkpoint_files import Contents, read_contents
-from engine.diffusion.families import detect, titles
+from engine.diffusion.families import FAMILIES, detect, titles
 from engine.diffusion.families.family import Family, Part
 from engine.diffusion.families.unet_layout import Shapes
 from engine.errors import ModelFormatError
@@ -45,6 +45,20 @@ def load_checkpoint(path: Path) -> Checkpoint:
         Model(_weights(contents, family, family.unet), latent_rgb=contents.latent_rgb),
         Clip(_weights(contents, family, family.text.part)),
         Vae(_weights(contents, family, family.vae)),
+    )
+
+
+def load_vae(path: Path) -> Vae:
+    """Open the autoencoder of a safetensors file: of its own, in the original naming or diffusers', or the one in a checkpoint.
+
+    Raises MissingFile, and ModelFormatError for a file without an autoencoder that Easel knows.
+    """
+    contents = read_contents(Path(path))
+    for family in FAMILIES.values():
+        if family.vae.find(contents.shapes) is not None:
+            return Vae(_weights(contents, family, family.vae))
+    raise ModelFormatError(
+        f"{contents.path} holds no autoencoder (VAE).", hint="Use a VAE file or a checkpoint; smaller stand-ins such as TAESD are not read."
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.diffusion.memory import Memory
 from engine.diffusion.tiles import in_tiles
-from engine.errors import InvalidInput
+from engine.errors import EaselError, InvalidInput
 from engine.values.model import Vae
 
 TILES = (64, 32)
@@ -48,7 +48,13 @@ def decode(memory: Memory, vae: Vae, samples: Tensor, tile: Tile | None = None) 
         pictures = [
             _whole_or_tiled(memory, run, latent[None], 1, Fraction(factor), sides, "Decoding the picture") for latent in samples.float()
         ]
-    return ((torch.cat(pictures) + 1) / 2).clamp(0, 1).movedim(1, -1).contiguous()
+    found = torch.cat(pictures)
+    if not found.isfinite().all():
+        raise EaselError(
+            "The decoded picture holds numbers that are not finite (NaN or infinity); it would be black.",
+            hint="The VAE may overflow in its number format: try --precision fp32, or another VAE.",
+        )
+    return ((found + 1) / 2).clamp(0, 1).movedim(1, -1).contiguous()
 
 
 def encode(memory: Memory, vae: Vae, pictures: Tensor, tile: Tile | None = None) -> Tensor:
@@ -105,6 +111,10 @@ def _check_latent(vae: Vae, samples: Tensor) -> None:
         raise InvalidInput(
             f"This VAE decodes latents of {channels} channels; this one has shape {list(samples.shape)}.",
             hint="Use the VAE that belongs to the model that made the latent.",
+        )
+    if not samples.isfinite().all():
+        raise InvalidInput(
+            "The latent to decode holds numbers that are not finite (NaN or infinity).", hint="Look at the node that made it."
         )
 
 

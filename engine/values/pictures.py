@@ -82,7 +82,15 @@ def _frame(picture: Image.Image) -> tuple[Tensor, Tensor | None]:
 
 
 def to_pillow(image: Tensor) -> Image.Image:
-    """One image [H,W,C], C = 1, 3 or 4, values clipped to 0..1, as 8 bits. Truncated, not rounded, as ComfyUI's files are."""
+    """One image [H,W,C], C = 1, 3 or 4, values clipped to 0..1, as 8 bits. Truncated, not rounded, as ComfyUI's files are.
+
+    Raises InvalidInput for a picture with NaN in it.
+    """
+    if image.isnan().any():
+        raise InvalidInput(
+            "The picture holds NaN, which is no number; it would be black.",
+            hint="Look at the node that made it; a model may overflow in its number format: try --precision fp32.",
+        )
     levels = (image.detach().float().cpu() * 255.0).clamp(0, 255).to(torch.uint8).numpy()
     return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
 

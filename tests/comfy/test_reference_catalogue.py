@@ -36,6 +36,7 @@ COVERED = {
     "PreviewImage", "RepeatLatentBatch", "SaveImage", "SaveLatent", "SetLatentNoiseMask", "VAEDecode", "VAEDecodeTiled", "VAEEncode",
     "VAEEncodeForInpaint", "VAEEncodeTiled", "InpaintModelConditioning", "FluxKontextImageScale", "LoadImageSetFromFolderNode",
     "LoadImageTextSetFromFolderNode", "RenormCFG", "SkipLayerGuidanceSD3",
+    "VAELoader",
 } | {name for name, info in REFERENCE.items() if info["python_module"] in MODULES and name not in LEFT_OUT}  # fmt: skip
 MEANINGFUL = ("min", "max", "step", "round", "multiline", "dynamicPrompts", "control_after_generate", "image_upload", "lazy", "forceInput")
 
@@ -64,7 +65,7 @@ def normal(section: str, spec: list[Any]) -> tuple[bool, dict[str, Any]]:
         key: options[key] for key in ("min", "max") if key in options
     }
     if choices is not None:
-        choices = list(dict.fromkeys(choices))
+        choices = [choice for choice in dict.fromkeys(choices) if choice != "pixel_space"]  # no model that Easel opens draws in pixels
         default = options.get("default", choices[0] if choices else None)
         return section == "required" and default is None, {"type": "COMBO", "choices": choices, "default": default, **meaning}
     return section == "required" and "default" not in options, {"type": type_, "default": options.get("default"), **meaning}

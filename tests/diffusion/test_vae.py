@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from engine.diffusion import vae
-from engine.diffusion.checkpoints import load_checkpoint
+from engine.diffusion.checkpoints import load_checkpoint, load_vae
 from engine.diffusion.devices import choose
 from engine.diffusion.loading import load_module
 from engine.diffusion.memory import Memory
-from engine.errors import InvalidInput, OutOfMemory
+from engine.errors import EaselError, InvalidInput, ModelFormatError, OutOfMemory
 from tests.diffusion import small_checkpoint
 
 
@@ -105,3 +106,35 @@ def test_decoding_that_never_fits_is_an_error_of_its_own(value, memory, monkeypa
     Smaller(monkeypatch, "decode", 10)
     with pytest.raises(OutOfMemory, match="Decoding the picture"):
         vae.decode(memory, value, torch.zeros(1, 4, 8, 8))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_latent_that_is_not_finite_is_refused(value, memory, number):
+    samples = torch.zeros(1, 4, 4, 4)
+    samples[0, 1, 2, 3] = number
+    with pytest.raises(InvalidInput, match="not finite"):
+        vae.decode(memory, value, samples)
+
+
+def test_a_vae_that_overflows_is_an_error_and_no_black_picture(value, memory, monkeypatch):
+    monkeypatch.setattr(AutoencoderKL, "decode", lambda module, latent, return_dict: (torch.full((1, 3, 32, 32), float("nan")),))
+    with pytest.raises(EaselError, match="would be black") as caught:
+        vae.decode(memory, value, torch.zeros(1, 4, 4, 4))
+    assert "--precision fp32" in caught.value.hint
+
+
+@pytest.mark.parametrize("naming", ["checkpoint", "own file", "diffusers"])
+def test_a_vae_of_a_file_of_its_own_is_the_checkpoint_s(value, module, memory, tmp_path, naming):
+    found = {"checkpoint": small_checkpoint.tensors()}
+    prefix = "first_stage_model."
+    found["own file"] = {name.removeprefix(prefix): tensor for name, tensor in found["checkpoint"].items() if name.startswith(prefix)}
+    found["diffusers"] = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    single = load_vae(small_checkpoint.write(tmp_path / "vae.safetensors", found[naming]))
+    samples = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(vae.decode(memory, single, samples), vae.decode(memory, value, samples))
+
+
+def test_a_file_without_a_vae_says_so(tmp_path):
+    path = small_checkpoint.write(tmp_path / "lora.safetensors", {"lora_unet_x.lora_up.weight": torch.zeros(4, 4)})
+    with pytest.raises(ModelFormatError, match=r"lora\.safetensors holds no autoencoder"):
+        load_vae(path)

@@ -90,3 +90,10 @@ def test_a_picture_larger_than_the_limit_is_refused_before_it_is_decoded(tmp_pat
     Image.new("1", (5000, 5000)).save(tmp_path / "bomb.png")
     with pytest.raises(QuotaExceeded, match="5000 x 5000"):
         read_picture(tmp_path / "bomb.png", max_pixels=1_000_000)
+
+
+def test_a_picture_with_nan_is_refused_and_not_black():
+    image = torch.full((2, 2, 3), 0.5)
+    image[0, 1, 2] = float("nan")
+    with pytest.raises(InvalidInput, match="it would be black"):
+        to_pillow(image)

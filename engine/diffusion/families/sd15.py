@@ -60,7 +60,7 @@ UNET = Part(
 )
 VAE = Part(
     name="vae",
-    prefixes=("first_stage_model.",),
+    prefixes=("first_stage_model.", "vae.", ""),
     marker="decoder.conv_in.weight",
     read_config=vae_config,
     renaming=vae_renaming,
