@@ -32,7 +32,7 @@ def lora_of(ctx: Context, chosen: str | Lora) -> Lora:
 def warn_of_unused(ctx: Context, unused: Sequence[str], total: int) -> None:
     """Tell of tensors that had no place in the model."""
     if unused:
-        shown = ", ".join(unused[:SHOWN]) + ("..." if len(unused) > SHOWN else "")
+        shown = ", ".join(name[:200] for name in unused[:SHOWN]) + ("..." if len(unused) > SHOWN else "")
         ctx.warn(
             f"{len(unused)} of the LoRA's {total} tensors belong to nothing in this model: {shown}.", "It may be made for another model."
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.options import with_settings
-from engine.errors import EaselError, InvalidInput, MissingFile, QuotaExceeded
+from engine.errors import EaselError, InvalidInput, MissingFile, ModelFormatError, QuotaExceeded
 from engine.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,11 +67,23 @@ def _weights(path: Path) -> Iterator[str]:
     groups = Counter(name.split(".", 1)[0] for name in header.tensors)
     shown = [f"{name} ({count})" for name, count in groups.most_common(MOST_GROUPS)] + ["..."] * (len(groups) > MOST_GROUPS)
     yield f"{path}: safetensors, {header.size / 1e6:.1f} MB"
-    yield f"family: {family.title if family else 'none that Easel knows'}"
+    adapter = _adapter(path) if family is None else []
+    yield from adapter or [f"family: {family.title if family else 'none that Easel knows'}"]
     yield f"tensors: {len(header.tensors):,} with {numbers.total():,} numbers ({types})"
     yield f"parts: {', '.join(shown)}"
     for name, text in sorted(header.metadata.items()):
         yield f"metadata {name}: {text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + f'... ({len(text):,} characters)'}"
+
+
+def _adapter(path: Path) -> list[str]:
+    """What a LoRA or another adapter is; nothing for a file that is none."""
+    from engine.diffusion.adapters.inspecting import essentials
+    from engine.diffusion.adapters.lora import load_lora
+
+    try:
+        return essentials(load_lora(path))
+    except ModelFormatError:
+        return []
 
 
 def _workflow_of(texts: Mapping[str, str], path: Path) -> str:

@@ -130,3 +130,11 @@ def test_a_picture_without_a_workflow_says_so(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(EaselError, match="cannot be read"):
         inspect(tmp_path / "none.png")
+
+
+def test_a_lora(tmp_path):
+    name = "lora_unet_mid_block_attentions_0_proj_in"
+    tensors = {f"{name}.lora_up.weight": torch.ones(8, 2, 1, 1), f"{name}.lora_down.weight": torch.ones(2, 8, 1, 1)}
+    save_file(tensors, tmp_path / "a.safetensors", {"modelspec.trigger_phrase": "sks shape", "ss_base_model_version": "sd_v1"})
+    out = inspect(tmp_path / "a.safetensors")
+    assert "LoRA for Stable Diffusion 1.5" in out and "unet: 1 modules: LoRA (1); rank 2; alpha 2" in out and "trigger: sks shape" in out

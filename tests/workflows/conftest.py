@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from engine.worker.runtime import build
 from tools.tiny_shapes.judge import Verdict, judge
 from tools.tiny_shapes.subjects import pinwheels, write
 
+STRONGER = {"q": 1.0, "k": 1.0, "v": 1.5, "out": 1.0}
+
 
 class Studio:
     """Runs example workflows on a data folder of its own."""
@@ -33,6 +36,10 @@ class Studio:
         assign(workflow, list(assignments))
         return self.execute(workflow)
 
+    def run_nodes(self, nodes: dict[str, Any]) -> Outcome:
+        """Run nodes that a test writes down."""
+        return self.execute(parse_document({"format": "easel/1", "nodes": nodes}))
+
     def execute(self, workflow: Workflow) -> Outcome:
         """Run a workflow; the test fails where a node does."""
         catalogue = self.runtime.catalogue()
@@ -45,7 +52,10 @@ class Studio:
 
     def draw(self, name: str, *assignments: str) -> np.ndarray:
         """The picture [H, W, 3], uint8, that a workflow saves."""
-        outcome = self.run(name, *assignments)
+        return self.picture(self.run(name, *assignments))
+
+    def picture(self, outcome: Outcome) -> np.ndarray:
+        """The one picture that a run saved."""
         records = [record for ui in outcome.ui.values() for record in ui.get("images", [])]
         assert len(records) == 1
         return np.asarray(Image.open(self.runtime.folders.output / records[0]["subfolder"] / records[0]["filename"]).convert("RGB"))
@@ -57,6 +67,22 @@ def studio(tmp_path_factory) -> Iterator[Studio]:
     write(pinwheels(4, seed=1), studio.runtime.folders.datasets / "my_subject")
     yield studio
     studio.runtime.close()
+
+
+@pytest.fixture(scope="session")
+def my_lora(studio) -> str:
+    """A LoRA for the embedded model among the studio's files: what makes its text look at the picture harder, as `STRONGER` does."""
+    nodes = {
+        "checkpoint": {"class_type": "LoadCheckpoint", "inputs": {"ckpt_name": "tiny-shapes.safetensors"}},
+        "stronger": {"class_type": "UNetCrossAttentionMultiply", "inputs": {"model": ["checkpoint", 0], **STRONGER}},
+        "lora": {
+            "class_type": "ExtractLoRA",
+            "inputs": {"tuned_model": ["stronger", 0], "base_model": ["checkpoint", 0], "rank": 128},
+        },
+        "save": {"class_type": "SaveLoRA", "inputs": {"lora": ["lora", 0], "name": "my_lora", "dtype": "float32"}},
+    }
+    studio.run_nodes(nodes)
+    return "my_lora.safetensors"
 
 
 def seen(picture: np.ndarray) -> tuple[str | None, str | None, str | None]:

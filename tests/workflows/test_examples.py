@@ -59,7 +59,7 @@ def test_a_loop_draws_over_the_picture_and_keeps_it_a_red_circle(studio):
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLE_WORKFLOWS.glob("*.json")), ids=lambda path: path.stem)
-def test_every_example_is_valid(studio, path):
+def test_every_example_is_valid(studio, my_lora, path):
     catalogue = studio.runtime.catalogue()
     workflow = parse_document(path.read_bytes())
     validated = validate(workflow.flatten(catalogue), catalogue, strict=True)

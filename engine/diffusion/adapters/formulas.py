@@ -93,8 +93,8 @@ def _kronecker(weight: Tensor, tensors: Tensors) -> Tensor:
     second, second_rank = _factor(weight, tensors, 2)
     rank = second_rank or first_rank
     _check(weight, first.numel() * second.numel())
-    first = first.reshape(*first.shape, *[1] * (second.ndim - first.ndim))
-    return torch.kron(first, second) * (scale_of(tensors, rank) if rank else 1.0)
+    first = first.reshape(*first.shape, *[1] * (second.ndim - first.ndim)).contiguous()
+    return torch.kron(first, second.contiguous()) * (scale_of(tensors, rank) if rank else 1.0)
 
 
 def _factor(weight: Tensor, tensors: Tensors, number: int) -> tuple[Tensor, int]:

@@ -54,7 +54,7 @@ def apply_lora(
     if located.parts.keys().isdisjoint(networks):
         raise ModelFormatError(
             f"The LoRA has nothing for this model: none of its {len(lora.tensors)} tensors belongs to it "
-            f"({', '.join(sorted(lora.tensors)[:3])}).",
+            f"({', '.join(sorted(lora.tensors)[:3])[:400]}).",
             hint="Use a LoRA that was made for this family of models.",
         )
     if model.weights.part in located.parts and strength_model:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+LONGEST = 400
+"""Characters of a tensor's name. The longest that is written has about 150; some steps take the square of the length."""
+
 SUFFIXES = {
     ".lora_up.weight": "up",
     ".lora_down.weight": "down",
@@ -56,7 +59,9 @@ _PIECES = re.compile(rf"(?:{'|'.join(sorted(_WORDS.split(), key=len, reverse=Tru
 
 
 def split(name: str) -> tuple[str, str] | None:
-    """The module's name as the file spells it, and the tensor's role; None for a tensor of no known role."""
+    """The module's name as the file spells it, and the tensor's role; None for a tensor of no known role, or a name that no module has."""
+    if len(name) > LONGEST:
+        return None
     for suffix, role in SUFFIXES.items():
         if name.endswith(suffix):
             return name[: -len(suffix)].replace(".processor.", "."), role

@@ -170,7 +170,7 @@ def family_of(lora: Lora) -> Adapters:
         return ADAPTERS["sdxl"]
     if locate(lora.tensors, ADAPTERS["sd15"]).parts:
         return ADAPTERS["sd15"]
-    shown = ", ".join(sorted(lora.tensors)[:3])
+    shown = ", ".join(sorted(lora.tensors)[:3])[:400]
     raise ModelFormatError(
         f"No family of models is known whose LoRA has such tensors: {shown or 'none at all'}.", hint="Use a LoRA of a known family."
     )

@@ -12,9 +12,11 @@ def rotated(weight: Tensor, tensors: Mapping[str, Tensor], strength: float) -> T
     """The weight turned at this strength. Between 0 and 1 the matrices lie on the line from the identity, as everywhere in this field,
     and are then no rotations. Raises RuntimeError and ValueError for shapes that do not fit."""
     blocks = tensors["oft_blocks"]
-    limit = tensors["alpha"].item() if "alpha" in tensors else 0.0
+    limit = tensors["alpha"].item() * weight.shape[0] if "alpha" in tensors else 0.0  # alpha is the constraint per row
     if blocks.ndim not in (3, 4) or blocks.shape[-1] != blocks.shape[-2]:
         raise ValueError("its blocks are not square")
+    if blocks.ndim == 4 and blocks.shape[-1] % 2:
+        raise ValueError(f"blocks of {blocks.shape[-1]} have no halves")
     rotation = _cayley(blocks, limit)
     identity = torch.eye(blocks.shape[-1], device=weight.device, dtype=weight.dtype)
     rotation = identity + strength * (rotation - identity)
