@@ -62,8 +62,11 @@ def extract_lora(
     """
     _check_pair(tuned_clip, base_clip)
     keep = _keep(rank, conv_rank, keep_by, keep_value)
-    tuned = [tuned_model, *([tuned_clip] if tuned_clip is not None else [])]
-    base = [base_model, *([base_clip] if base_clip is not None else [])]
+    tuned: list[Model | Clip] = [tuned_model]
+    base: list[Model | Clip] = [base_model]
+    if tuned_clip is not None and base_clip is not None:
+        tuned.append(tuned_clip)
+        base.append(base_clip)
     return _tooled(extract(tuned, base, keep, least_difference, convolutions, ctx.progress))
 
 
@@ -136,9 +139,12 @@ def inspect_lora(ctx: Context, lora: LoraChoice) -> Shown[Inspected]:
 
 def _keep(rank: int, conv_rank: int, by: Cut, value: float) -> Keep:
     if by == "sv_ratio" and value < 1:
-        raise InvalidInput(f"sv_ratio keeps values above the largest / {value:g}.", hint="Set keep_value to more than 1, such as 20.")
+        raise InvalidInput(
+            f"keep_value is {value:g}, and sv_ratio keeps what is above the largest / keep_value.",
+            hint="Set it to more than 1, such as 20.",
+        )
     if by in ("sv_cumulative", "sv_fro") and not 0 < value <= 1:
-        raise InvalidInput(f"{by} keeps a share, and {value:g} is none.", hint="Set keep_value to more than 0 and at most 1, such as 0.9.")
+        raise InvalidInput(f"keep_value is {value:g}, and {by} keeps a share.", hint="Set it to more than 0 and at most 1, such as 0.9.")
     if by == "rank" and value:
         raise InvalidInput("keep_value has no effect where only the rank counts.", hint="Set it to 0, or choose another keep_by.")
     return Keep(rank, conv_rank, by, value)

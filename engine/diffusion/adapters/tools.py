@@ -16,6 +16,7 @@ from engine.diffusion.adapters.svd import Account, Cutting, Keep, Report, cut_ma
 from engine.diffusion.adapters.targets import Network, targets
 from engine.diffusion.families import ADAPTERS
 from engine.diffusion.families.adapters import Adapters
+from engine.diffusion.families.family import Config
 from engine.diffusion.patched import patched_tensors
 from engine.errors import InvalidInput
 from engine.values.lora import Lora
@@ -93,13 +94,13 @@ def extract(
     """
     account = Account()
     parts: dict[str, Modules] = {}
-    configs = {}
+    configs: dict[str, Config] = {}
     pairs = list(zip(tuned, base, strict=True))
     networks = [_same_network(changed, original) for changed, original in pairs]
     wanted = [{target.path for target in targets(network, convolutions=convolutions)} for network in networks]
     total, done = sum(map(len, wanted)), 0
     for (changed, original), network, paths in zip(pairs, networks, wanted, strict=True):
-        configs[network.part] = network.config
+        configs[network.part] = changed.weights.arguments
         names = {f"{path}.weight" for path in paths}
         before = dict(patched_tensors(original.weights, original.patches, names))
         for name, weight in patched_tensors(changed.weights, changed.patches, names):
