@@ -95,6 +95,22 @@ def test_a_step_that_never_fits_is_an_error_of_its_own(checkpoint, monkeypatch):
     assert sizes == [2, 1]  # guidance's two halves together, then one by one
 
 
+def test_both_prompts_share_a_call_where_memory_is_left_and_take_turns_where_it_is_not(checkpoint, monkeypatch):
+    memory, sizes = Memory(choose("cpu", "reference")), []
+    original = diffusers.UNet2DConditionModel.forward
+
+    def run(module, sample, *arguments, **options):
+        sizes.append(len(sample))
+        return original(module, sample, *arguments, **options)
+
+    monkeypatch.setattr(diffusers.UNet2DConditionModel, "forward", run)
+    together = drawn(checkpoint, memory)
+    monkeypatch.setattr(memory, "available", lambda: 0)
+    apart = drawn(checkpoint, memory)
+    assert sizes == [2, 2, 1, 1, 1, 1]
+    torch.testing.assert_close(apart.samples, together.samples, atol=1e-3, rtol=1e-3)
+
+
 def test_an_option_changes_what_the_output_is_taken_for(checkpoint):
     model = checkpoint.model.with_options(prediction=prediction_of("v"))
     memory = Memory(choose("cpu", "reference"))
