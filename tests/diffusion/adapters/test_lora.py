@@ -43,6 +43,14 @@ SPELLINGS = {
         ".lora_{}.weight",
         ("up", "down"),
     ),
+    "OneTrainer": (
+        "lora_unet_" + UNET.replace(".", "_"),
+        f"lora_te1_text_model_{TEXT.replace('.', '_')}",
+        ".lora_{}.weight",
+        ("up", "down"),
+    ),
+    "OneTrainer, with dots": (f"lora_unet.{UNET}", f"lora_te.text_model.{TEXT}", ".lora_{}.weight", ("up", "down")),
+    "peft, one network": (f"base_model.model.{UNET}", f"base_model.model.text_model.{TEXT}", ".lora_{}.weight", ("B", "A")),
     "SimpleTuner": ("lycoris_" + UNET.replace(".", "_"), f"text_encoder.text_model.{TEXT}", ".lora_{}.weight", ("up", "down")),
 }
 
