@@ -105,6 +105,23 @@ def test_hostile_files_run_nothing_and_lose_nothing(canvas: Canvas, server: Serv
     assert jobs(server) == before
 
 
+def test_a_workflow_of_comfyuis_editor_is_imported(canvas: Canvas) -> None:
+    latent = {
+        "id": 1,
+        "type": "EmptyLatentImage",
+        "pos": [10, 20],
+        "size": [200, 100],
+        "widgets_values": [64, 96, 1],
+        "inputs": [],
+        "outputs": [],
+    }
+    note = {"id": 2, "type": "Note", "pos": [10, 300], "size": [200, 80], "widgets_values": ["remember the milk"]}
+    drop(canvas, "ui.json", json.dumps({"last_node_id": 2, "nodes": [latent, note], "links": [], "version": 0.4}).encode())
+    expect(canvas.nodes).to_have_count(1)
+    expect(canvas.page.locator("#outline li")).to_contain_text("height 96")
+    assert canvas.ask("s.groups.map(g => g.title)") == ["remember the milk"]
+
+
 def test_problems_stand_on_their_nodes_all_at_once_and_go_when_mended(canvas: Canvas) -> None:
     page = canvas.page
     page.evaluate("easel.setInput('sampler', 'steps', 0)")
