@@ -182,6 +182,8 @@ def test_the_page_is_used_by_touch(browser, server) -> None:
     canvas = Canvas(page)
     expect(canvas.nodes).to_have_count(7)
     expect(page.locator("body[data-ready]")).to_be_attached()
+    assert canvas.ask("e.view.scale") > 0.7, "what is shown first can be read"
+    page.evaluate("easel.does('fit')")
     canvas.drag(canvas.input("sampler", "negative"), canvas.at("(n => [n.x + n.w / 2, n.y + n.h + 60])(s.nodes.get('sampler'))"))
     page.touchscreen.tap(*canvas.output("positive"))
     page.touchscreen.tap(*canvas.input("sampler", "negative"))

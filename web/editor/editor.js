@@ -13,6 +13,9 @@ import { View } from "./view.js";
 
 /** @typedef {{x: number, y: number, w: number, h: number}} Box */
 
+const NARROW = 700;
+const READABLE = 0.75;
+
 export class Editor {
   /** @param {HTMLCanvasElement} canvas @param {import("./events.js").Events} events */
   constructor(canvas, events) {
@@ -82,7 +85,7 @@ export class Editor {
     this.selection.clear();
     this.scene = new Scene();
     this.rebuild();
-    this.fit();
+    this.firstLook();
     this.events.emit("selection", null);
     this.events.emit("entered", null);
   }
@@ -114,6 +117,15 @@ export class Editor {
     const chosen = [...this.selection].flatMap((id) => this.scene.nodes.get(id) ?? []);
     this.view.fit(this.scene.bounds(chosen.length ? chosen : this.scene.order));
     this.view.fitted &&= !chosen.length;
+    this.renderer.draw();
+  }
+
+  /** All of it; on a phone, where that would be too small to read, where the graph begins. */
+  firstLook() {
+    this.fit();
+    const box = this.scene.bounds();
+    if (!box || this.view.width > NARROW || this.view.scale > READABLE) return;
+    Object.assign(this.view, { scale: READABLE, x: 16 - box.x * READABLE, y: (this.view.height - box.h * READABLE) / 2 - box.y * READABLE, fitted: false });
     this.renderer.draw();
   }
 

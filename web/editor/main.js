@@ -83,7 +83,7 @@ app.guard(async () => {
   const nodes = app.refresh();
   await Promise.all([app.guard(begin), nodes]);
   document.body.dataset.ready = "true";
-  editor.fit();
+  editor.firstLook();
   app.dock.restore();
   await app.jobs.resume();
 });
