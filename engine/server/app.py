@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -111,6 +112,8 @@ async def _serve(settings: Settings) -> None:
     app = create_app(settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=False)
     await runner.setup()
+    gc.collect()
+    gc.freeze()  # what stays for ever is not looked through again in the middle of a request
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:

@@ -46,6 +46,8 @@ class Service:
         Alive(self._channel, self._stats).start()
         self._channel.send({"type": "catalogue"}, (self._runtime.catalogue().model_dump_json().encode(),))
         threading.Thread(target=self._receive, args=(loop,), name="easel-receive", daemon=True).start()
+        gc.collect()
+        gc.freeze()  # the libraries' own objects stay for ever: they are not looked through again while a graph runs
         self._channel.send({"type": "ready", "about": self._runtime.about()})
         while (frame := await self._inbox.get()) is not None:
             await self._handle(frame)
