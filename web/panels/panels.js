@@ -4,6 +4,7 @@ import { galleryPanel } from "./gallery.js";
 import { modelsPanel } from "./models.js";
 import { queuePanel } from "./queue.js";
 import { recordPanel } from "./record.js";
+import { trainingPanel } from "./training.js";
 
 /** @type {import("../editor/dock.js").Panel[]} */
-export const PANELS = [modelsPanel, galleryPanel, queuePanel, recordPanel];
+export const PANELS = [modelsPanel, galleryPanel, queuePanel, recordPanel, trainingPanel];
