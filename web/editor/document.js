@@ -43,9 +43,6 @@ export function linkOf(value) {
 /** Whether a value is no literal. @param {any} value */
 export const refersTo = (value) => Array.isArray(value) || value instanceof Map;
 
-/** @returns {Doc} */
-export const emptyDoc = () => new Map(/** @type {[string, any][]} */ ([["format", "easel/1"], ["revision", 0], ["nodes", new Map()]]));
-
 /** A map with the value at a path changed; `undefined` removes it, and maps on the way are made. @param {Map<string, any>} map
  * @param {string[]} path @param {any} value @returns {Map<string, any>} */
 export function put(map, path, value) {

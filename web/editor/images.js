@@ -4,7 +4,7 @@ import { nodesOf, setInput } from "./document.js";
 
 /** @typedef {import("./app.js").App} App */
 
-export const ACCEPTED = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
+const ACCEPTED = "image/png,image/jpeg,image/webp,image/gif,image/bmp";
 
 /** @param {App} app @param {string} id @param {string} name of the input */
 export function chooseImage(app, id, name) {

@@ -43,7 +43,7 @@ export class Notices {
       const node = editor.scene.nodes.get(id) ?? editor.scene.nodes.get(id.split(":")[0]);
       const input = problem.input ?? problem.details?.input_name;
       const where = node ? `${node.title}${input ? `, ${String(input).replaceAll("_", " ")}` : ""}: ` : "";
-      const line = this.say({ text: node ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "", actions: [] });
+      const line = this.say({ text: node ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "" });
       if (!node) continue;
       line.dataset.node = node.id;
       const show = Object.assign(document.createElement("button"), { type: "button", textContent: "Show" });

@@ -24,7 +24,7 @@ function used() {
 }
 
 /** @param {NodeInfo} info @param {string[]} words @returns {number} 0: does not match */
-export function score(info, words) {
+function score(info, words) {
   const names = [info.display_name, info.id, ...info.aliases.map((alias) => alias.id)].join(" ").toLowerCase();
   return rank(words, names, `${names} ${info.category} ${info.help}`.toLowerCase()) * (info.deprecated ? 0.2 : 1);
 }
