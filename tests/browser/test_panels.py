@@ -124,7 +124,8 @@ def test_record_says_why(page: Page) -> None:
     panel(page, "record")
     rows = page.locator(".record tbody tr")
     expect(rows).to_have_count(7)
-    expect(rows.first).to_contain_text("hit memory")
+    expect(rows.filter(has_text="LoadCheckpoint")).to_contain_text("hit memory")
+    expect(rows.filter(has_text="KSampler")).to_contain_text("input seed changed 2 ->")  # a new seed at each run
     rows.filter(has_text="KSampler").get_by_role("button").click()
     page.focus("#canvas")
     page.keyboard.press("Delete")
