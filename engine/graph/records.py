@@ -92,7 +92,7 @@ class RecordStore:
         own = {record.digest for record in self.of_job(job_id)}
         with self._lock:
             for (blob,) in self._database.execute("SELECT records FROM batches WHERE job_id != ?", (job_id,)):
-                own.difference_update(fields[-1] for fields in _unpack(blob, []))
+                own.difference_update(Record(*fields).digest for fields in _unpack(blob, []))
             self._database.execute("DELETE FROM batches WHERE job_id = ?", (job_id,))
             self._database.commit()
         return [bytes.fromhex(digest) for digest in sorted(own)]
