@@ -53,7 +53,7 @@ export function drawProgress(c, node, state, colours, plain) {
 export function badge(state, now = Date.now() / 1000) {
   if (state.state === "running") {
     const gone = state.from ? Math.max(0, Math.round(now - state.from)) : 0;
-    const steps = state.total > 1 ? `${state.value}/${state.total}` : "running";
+    const steps = state.total > 1 ? `${state.value}/${state.total}` : state.text?.slice(0, 40) || "running";
     return [steps, gone > 1 ? `${gone} s` : "", state.eta ? `${state.eta} s left` : ""].filter(Boolean).join(" · ");
   }
   if (state.state === "cached") return "cached";

@@ -3,7 +3,8 @@
 import { fileUrl, job as jobOf, Refused, Unreachable } from "./api.js";
 import { nodesOf } from "./document.js";
 
-/** @typedef {{state: string, value?: number, total?: number, from?: number, eta?: number, seconds?: number, reason?: string, message?: string}} NodeState */
+/** @typedef {{state: string, value?: number, total?: number, from?: number, eta?: number, seconds?: number, reason?: string, message?: string, text?: string}} NodeState
+ *   text: what the node says of its work */
 
 const PATIENCE = 1000;
 const LONGEST = 20_000;
@@ -34,6 +35,8 @@ export class Run {
     this.source = null;
     /** The stream is broken and is being taken up again. */
     this.broken = false;
+    /** Hears of what a node did otherwise than asked. @type {(id: string, message: string, hint: string) => void} */
+    this.warned = () => {};
   }
 
   get busy() {
@@ -123,7 +126,7 @@ export class Run {
       case "node_progress": {
         const from = state?.from ?? event.time;
         const eta = event.value ? Math.round(((event.time - from) / event.value) * (event.total - event.value)) : 0;
-        this.states.set(id, { state: "running", from, value: event.value, total: event.total, eta });
+        this.states.set(id, { state: "running", from, value: event.value, total: event.total, eta, text: event.text });
         break;
       }
       case "node_finished":
@@ -138,6 +141,10 @@ export class Run {
       case "node_blocked":
         this.over.add(event.node_id);
         this.states.set(id, { state: "blocked", message: event.message });
+        break;
+      case "custom":
+        if (event.name === "warning") this.warned(id, String(event.data?.message ?? ""), String(event.data?.hint ?? ""));
+        else if (event.name === "progress_text" && state?.state === "running") this.states.set(id, { ...state, text: String(event.data?.text ?? "") });
         break;
       case "preview":
         pictures = this.show(id, [`data:${event.mime};base64,${event.data}`]);

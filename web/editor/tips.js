@@ -37,7 +37,7 @@ export class Tips {
     if (widget) return [widget.name.replaceAll("_", " "), ...inputWords(widget.info), ...problems];
     if (y > TITLE) return problems.length ? [node.title, ...problems] : [];
     const state = this.editor.states.get(node.id);
-    const told = state ? [badge(state), state.reason, state.message].filter(Boolean).join(": ") : "";
+    const told = state ? [badge(state), state.text, state.reason, state.message].filter(Boolean).join(": ") : "";
     const missing = node.face.known ? "" : `${node.face.id} is not installed here. The node is kept as it is, with its values.`;
     return [node.title === node.face.title ? node.title : `${node.title} (${node.face.title})`, missing, node.face.help.split("\n\n")[0], told, ...problems].filter(Boolean);
   }
