@@ -18,7 +18,7 @@ from tools.tiny_shapes.prompts import held_out_prompts
 
 SEED = 7
 OUT = Path(__file__).parents[1] / "engine" / "models" / "checkpoints" / "tiny-shapes.safetensors"
-LOOKS = 40
+LOOKS = 24
 
 
 def options() -> argparse.Namespace:
@@ -27,9 +27,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=OUT, help="the checkpoint to write; written again at every look")
     parser.add_argument("--pictures", type=int, default=12_000)
     parser.add_argument("--text-steps", type=int, default=800)
-    parser.add_argument("--autoencoder-steps", type=int, nargs=3, default=(1_900, 1_000, 500), help="whole pictures, crops, polish")
-    parser.add_argument("--denoiser-steps", type=int, default=6_000)
-    parser.add_argument("--decoder-steps", type=int, default=700)
+    parser.add_argument("--autoencoder-steps", type=int, default=3_800)
+    parser.add_argument("--denoiser-steps", type=int, default=1_850)
+    parser.add_argument("--decoder-steps", type=int, default=420)
     parser.add_argument("--processes", type=int, default=2, help="one core each, for the denoiser; 16 pictures per step each")
     return parser.parse_args()
 
@@ -58,7 +58,7 @@ def train_autoencoder(team: Team, chosen: argparse.Namespace) -> None:
     """The part of one process in the autoencoder's training."""
     scenes = data.scenes(chosen.pictures, SEED)
     pictures = data.pictures(scenes, chosen.folder, SEED)
-    autoencoder.train(pictures, data.centres(scenes), chosen.folder, tuple(chosen.autoencoder_steps), team)
+    autoencoder.train(pictures, data.centres(scenes), chosen.folder, chosen.autoencoder_steps, team)
 
 
 def train_decoder(team: Team, chosen: argparse.Namespace) -> None:

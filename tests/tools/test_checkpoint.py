@@ -34,7 +34,7 @@ def test_it_is_small_and_in_half_precision() -> None:
 def test_its_header_says_what_shapes_cannot() -> None:
     checkpoint = load_checkpoint(OUT)
     assert len(checkpoint.model.latent_rgb) == 5
-    assert checkpoint.model.weights.arguments["attention_head_dim"] == 4
+    assert checkpoint.model.weights.arguments["attention_head_dim"] == 2
     assert checkpoint.vae.weights.arguments["norm_num_groups"] == 8
 
 

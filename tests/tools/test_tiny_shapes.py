@@ -18,7 +18,7 @@ from engine.diffusion.text.chunks import chunk
 from tools.tiny_shapes import autoencoder, denoiser, export, text
 from tools.tiny_shapes.captions import MEANINGS, caption_text, caption_words
 from tools.tiny_shapes.look import padded
-from tools.tiny_shapes.pictures import COLOURS, SHAPES, held_out, random_scene
+from tools.tiny_shapes.pictures import COLOURS, SHAPES, draw_scene, held_out, random_scene
 from tools.tiny_shapes.prompts import held_out_prompts
 
 
@@ -28,6 +28,16 @@ def test_no_training_scene_shows_a_held_out_combination() -> None:
     assert not any(held_out(thing.shape, thing.colour, scene.ground) for scene in scenes for thing in scene.things)
     kept = sum(held_out(s, c, g) for s in SHAPES for c in COLOURS for g in COLOURS if c != g)
     assert 30 < kept < 60  # about a tenth of 448
+
+
+def test_a_colour_without_a_name_stands_out_and_is_not_said() -> None:
+    rng = random.Random(5)
+    scenes = [scene for scene in (random_scene(rng, things=1, unnamed=0.5) for _ in range(100)) if not scene.things[0].colour]
+    assert 30 < len(scenes) < 70
+    for scene in scenes:
+        assert not any(meaning.startswith("colour") for _, meaning in caption_words(scene, rng))
+        picture, thing = draw_scene(scene, rng).astype(float), scene.things[0]
+        assert np.linalg.norm(picture.reshape(-1, 3) - COLOURS[scene.ground], axis=1).max() > 60, thing
 
 
 def test_graded_prompts_are_held_out_and_say_everything() -> None:

@@ -47,7 +47,7 @@ def test_image_to_image_with_little_denoising_keeps_the_shape(studio):
 def test_a_weight_of_zero_takes_a_word_s_pull_away(studio):
     """`(blue:0)` is a cross whose colour the prompt does not say."""
     weighted = "positive.text=a (blue:1.0) cross on a white background"
-    for seed in (2, 3, 4):
+    for seed in (1, 2, 3):
         assert seen(studio.draw("prompt_weights", f"sampler.seed={seed}"))[0] != "blue"
         assert seen(studio.draw("prompt_weights", weighted, f"sampler.seed={seed}")) == ("blue", "cross", "white")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,16 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 
+from tools.tiny_shapes.muon import Muon
+from tools.tiny_shapes.odd_pictures import odd_picture
 from tools.tiny_shapes.parallel import Team
-from tools.tiny_shapes.progress import Checkpoint, log
+from tools.tiny_shapes.progress import Checkpoint, log, rate_factor
 
 CONFIG = {
     "in_channels": 3,
     "out_channels": 3,
     "latent_channels": 4,
-    "block_out_channels": (16, 32, 64, 64),
+    "block_out_channels": (16, 32, 64, 128),
     "layers_per_block": 1,
     "norm_num_groups": 8,
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -25,12 +28,17 @@ CONFIG = {
     "sample_size": 128,
     "scaling_factor": 0.18215,
 }
-WHOLE = 4  # whole pictures per step and process, in the first stage
-WHOLE_BESIDE_CROPS, CROPS, CROP = 1, 8, 64  # the same in the others, beside crops of 64 x 64
-STAGES, PEAK_RATES = ("whole", "crops", "polish"), (3e-3, 2e-3, 1e-3)
-DECODER_RATE = 2e-3
-LATENT_NOISE = 0.1 / 0.18215  # standard deviation, in the VAE's space
-KL_WEIGHT = 2e-4
+CROPS, CROP, WHOLE = 8, 64, 2  # crops of 64 x 64 per step and process; every fourth step has whole pictures instead
+ODD = 0.4  # the part of pictures that show anything, not a scene
+RATES, DECODER_RATES = (0.03, 3e-3), (0.01, 1e-3)  # of Muon and AdamW
+WARM_UP = 50
+# the layers next to pictures and latents, which Muon leaves to AdamW
+ENDS = ("quant_conv", "post_quant_conv", "encoder.conv_in", "encoder.conv_out", "decoder.conv_in", "decoder.conv_out")
+# on the latent while decoding, in standard deviations (half of it at the end): a denoiser's latents are never exact
+NOISE = 0.1
+
+Rates = tuple[float, float]  # of Muon and AdamW
+Error = Callable[[int, np.random.Generator], torch.Tensor]  # of a step's pictures
 
 
 def to_model(pictures: np.ndarray) -> torch.Tensor:
@@ -38,26 +46,25 @@ def to_model(pictures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def train(pictures: np.ndarray, centres: np.ndarray, folder: Path, steps: tuple[int, int, int], team: Team) -> None:
-    """Train in three stages, resuming from `folder`: on whole pictures, then twice mostly on crops around shapes, where the edges are.
+def train(pictures: np.ndarray, centres: np.ndarray, folder: Path, steps: int, team: Team) -> None:
+    """Train on crops around the scenes' shapes, on pictures of anything, and on whole pictures between; resumes from `folder`.
 
-    pictures: uint8 [N, 128, 128, 3]. centres: [N, 2], x and y of a shape in each. steps: of the two stages.
+    pictures: uint8 [N, 128, 128, 3]. centres: [N, 2], x and y of a shape in each.
     Every process of the team runs this; each draws its own batches, their gradients are averaged.
     """
     torch.manual_seed(1)
     vae = AutoencoderKL(**CONFIG).train()
 
-    def whole(draw: np.random.Generator) -> torch.Tensor:
-        return _error(vae, to_model(pictures[draw.integers(0, len(pictures), WHOLE)]))
+    def error(step: int, draw: np.random.Generator) -> torch.Tensor:
+        if step % 4 == 3:
+            odd, size, rows = WHOLE // 2, pictures.shape[1], draw.integers(0, len(pictures), WHOLE - WHOLE // 2)
+            shown = [pictures[row] for row in rows]
+        else:
+            odd, size = round(ODD * CROPS), CROP
+            shown = [_crop(pictures[row], centres[row], draw) for row in draw.integers(0, len(pictures), CROPS - odd)]
+        return _error(vae, to_model(np.stack([*shown, *(odd_picture(draw, size) for _ in range(odd))])), draw)
 
-    def whole_and_crops(draw: np.random.Generator) -> torch.Tensor:
-        rows, crop_rows = draw.integers(0, len(pictures), WHOLE_BESIDE_CROPS), draw.integers(0, len(pictures), CROPS)
-        crops = np.stack([_crop(pictures[row], centres[row], draw) for row in crop_rows])
-        return 0.5 * _error(vae, to_model(pictures[rows]), edges=True) + 0.5 * _error(vae, to_model(crops), edges=True)
-
-    stages = (whole, whole_and_crops, whole_and_crops)
-    for name, stage, total, rate in zip(STAGES, stages, steps, PEAK_RATES, strict=True):
-        _train_stage(vae, name, stage, total, rate, folder, team)
+    _train_stage(vae, "all", error, steps, RATES, folder, team)
 
 
 def _crop(picture: np.ndarray, centre: np.ndarray, draw: np.random.Generator) -> np.ndarray:
@@ -65,13 +72,20 @@ def _crop(picture: np.ndarray, centre: np.ndarray, draw: np.random.Generator) ->
     return picture[top : top + CROP, left : left + CROP]
 
 
-def _error(vae: AutoencoderKL, picture: torch.Tensor, edges: bool = False) -> torch.Tensor:
-    """L1 + squared error + a small KL term, and with `edges` also L1 of the steps between neighbouring pixels."""
-    posterior = vae.encode(picture).latent_dist
-    difference = vae.decode(posterior.sample()).sample - picture
-    error = difference.abs().mean() + difference.square().mean()
-    kl = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-    return error + KL_WEIGHT * kl + (_edge_error(difference) if edges else 0)
+def _error(vae: AutoencoderKL, picture: torch.Tensor, draw: np.random.Generator) -> torch.Tensor:
+    """The error of a picture encoded, made noisy and decoded."""
+    latent = vae.encode(picture).latent_dist.mean
+    spread = latent.detach().std((0, 2, 3), keepdim=True)
+    return _difference(vae.decode(latent + NOISE * spread * _noise(latent.shape, draw)).sample - picture)
+
+
+def _noise(shape: torch.Size, draw: np.random.Generator) -> torch.Tensor:
+    return torch.from_numpy(draw.standard_normal(shape, dtype=np.float32))
+
+
+def _difference(difference: torch.Tensor) -> torch.Tensor:
+    """L1 + squared error + L1 of the steps between neighbouring pixels."""
+    return difference.abs().mean() + difference.square().mean() + _edge_error(difference)
 
 
 def _edge_error(difference: torch.Tensor) -> torch.Tensor:
@@ -81,57 +95,62 @@ def _edge_error(difference: torch.Tensor) -> torch.Tensor:
 def sharpen(
     vae: AutoencoderKL, latents: torch.Tensor, pictures: np.ndarray, centres: np.ndarray, folder: Path, steps: int, team: Team
 ) -> None:
-    """Train the decoder alone on fixed latents (VAE space, [N, 4, 16, 16]) of the pictures, a little noisy as a denoiser's are."""
+    """Train the decoder alone on fixed latents (VAE space, [N, 4, 16, 16]) of the pictures, noisy, and of pictures of anything."""
     vae.train().requires_grad_(False)
     vae.decoder.requires_grad_(True)
     cells = CROP // 8
 
-    def error(latent: torch.Tensor, picture: np.ndarray, draw: np.random.Generator) -> torch.Tensor:
-        noise = torch.from_numpy(draw.standard_normal(latent.shape, dtype=np.float32))
-        difference = vae.decode(latent + LATENT_NOISE * noise).sample - to_model(picture)
-        return difference.abs().mean() + difference.square().mean() + _edge_error(difference)
+    def error(step: int, draw: np.random.Generator) -> torch.Tensor:
+        if step % 4 == 3:
+            odd, size, rows = WHOLE // 2, pictures.shape[1], draw.integers(0, len(pictures), WHOLE - WHOLE // 2)
+            shown, known = [pictures[row] for row in rows], [latents[row] for row in rows]
+        else:
+            odd, size, rows = round(ODD * CROPS), CROP, draw.integers(0, len(pictures), CROPS - round(ODD * CROPS))
+            corners = np.clip((centres[rows] + draw.integers(-16, 17, (len(rows), 2))) // 8 - cells // 2, 0, 16 - cells).astype(int)
+            shown = [pictures[row, 8 * y : 8 * (y + cells), 8 * x : 8 * (x + cells)] for row, (x, y) in zip(rows, corners, strict=True)]
+            known = [latents[row, :, y : y + cells, x : x + cells] for row, (x, y) in zip(rows, corners, strict=True)]
+        odd_pictures = np.stack([odd_picture(draw, size) for _ in range(odd)])
+        latent = torch.cat([torch.stack(known), encode(vae, odd_pictures)])
+        noisy = latent + 0.5 * NOISE / CONFIG["scaling_factor"] * _noise(latent.shape, draw)
+        return _difference(vae.decode(noisy).sample - to_model(np.concatenate([np.stack(shown), odd_pictures])))
 
-    def stage(draw: np.random.Generator) -> torch.Tensor:
-        rows, crop_rows = draw.integers(0, len(pictures), WHOLE_BESIDE_CROPS), draw.integers(0, len(pictures), CROPS)
-        corners = np.clip((centres[crop_rows] + draw.integers(-16, 17, (CROPS, 2))) // 8 - cells // 2, 0, 16 - cells).astype(int)
-        places = [(row, slice(y, y + cells), slice(x, x + cells)) for row, (x, y) in zip(crop_rows, corners, strict=True)]
-        crops = np.stack([pictures[row, y.start * 8 : y.stop * 8, x.start * 8 : x.stop * 8] for row, y, x in places])
-        crop_latents = torch.stack([latents[row, :, y, x] for row, y, x in places])
-        return 0.5 * error(latents[rows], pictures[rows], draw) + 0.5 * error(crop_latents, crops, draw)
-
-    _train_stage(vae, "decoder", stage, steps, DECODER_RATE, folder, team)
+    _train_stage(vae, "decoder", error, steps, DECODER_RATES, folder, team)
     vae.eval()
 
 
-def _train_stage(
-    vae: AutoencoderKL, name: str, stage: Callable[[np.random.Generator], torch.Tensor], steps: int, peak: float, folder: Path, team: Team
-) -> None:
-    learning = [parameter for parameter in vae.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=peak, betas=(0.9, 0.98), weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=steps, pct_start=0.12)
-    checkpoint = Checkpoint(folder / f"autoencoder-{name}.pt", model=vae, optimizer=optimizer, schedule=schedule)
+def _train_stage(vae: AutoencoderKL, name: str, error: Error, steps: int, rates: Rates, folder: Path, team: Team) -> None:
+    """Steps of Muon on the inner matrices and of AdamW on what else learns, both rates on a half cosine."""
+    learning = {name: parameter for name, parameter in vae.named_parameters() if parameter.requires_grad}
+    inner = [name for name, parameter in learning.items() if parameter.ndim >= 2 and not name.startswith(ENDS)]
+    muon = Muon([learning[name] for name in inner], rates[0], team)
+    adam = torch.optim.AdamW([p for name, p in learning.items() if name not in inner], rates[1], (0.9, 0.98), weight_decay=1e-4, fused=True)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: rate_factor(step, steps, WARM_UP)) for o in (muon, adam)]
+    checkpoint = Checkpoint(folder / f"autoencoder-{name}.pt", model=vae, muon=muon, adam=adam, slow=schedules[0], other=schedules[1])
     start = checkpoint.load()
     began, mean = time.monotonic(), 0.0
     for step in range(start, steps):
-        loss = stage(np.random.default_rng((step, team.rank)))
-        optimizer.zero_grad(set_to_none=True)
+        loss = error(step, np.random.default_rng((step, team.rank)))
+        muon.zero_grad(set_to_none=True)
+        adam.zero_grad(set_to_none=True)
         loss.backward()
-        team.average([parameter.grad for parameter in learning])
-        torch.nn.utils.clip_grad_norm_(learning, 1.0)
-        optimizer.step()
-        schedule.step()
+        team.average([parameter.grad for parameter in learning.values()])
+        torch.nn.utils.clip_grad_norm_(learning.values(), 1.0)
+        muon.step()
+        adam.step()
+        for schedule in schedules:
+            schedule.step()
         mean = loss.item() if step == start else 0.98 * mean + 0.02 * loss.item()
         done = step + 1
         if team.rank == 0 and done % 50 == 0:
             log(folder, f"autoencoder, {name} {done}/{steps} loss {mean:.4f} {(time.monotonic() - began) / (done - start):.2f} s/step")
-        if team.rank == 0 and (done % 100 == 0 or done == steps):
+        if team.rank == 0 and (done % 200 == 0 or done == steps):
             checkpoint.save(done)
 
 
 def load(folder: Path) -> AutoencoderKL:
     """The autoencoder that `train` left in the folder."""
     vae = AutoencoderKL(**CONFIG)
-    vae.load_state_dict(torch.load(folder / f"autoencoder-{STAGES[-1]}.pt", weights_only=True)["model"])
+    vae.load_state_dict(torch.load(folder / "autoencoder-all.pt", weights_only=True)["model"])
     return vae.eval()
 
 
@@ -154,6 +173,7 @@ def whiten(vae: AutoencoderKL, latents: torch.Tensor, scale: float = 0.18215) ->
 
     Afterwards the channels of `scale` times the latents have mean 0, variance 1 and no correlation over `latents`
     (float32 [N, 4, 16, 16], of the VAE as it is), so that no part of a picture's colour hides in a small channel.
+    The posterior's variance, which the training does not use, becomes that of the noise which the decoder was shown.
     """
     flat = latents.permute(1, 0, 2, 3).reshape(4, -1).double()
     mean = flat.mean(1)
@@ -164,6 +184,8 @@ def whiten(vae: AutoencoderKL, latents: torch.Tensor, scale: float = 0.18215) ->
     mixed = forward @ quant.weight[:4, :, 0, 0].double()
     quant.bias[:4] = (forward @ (quant.bias[:4].double() - mean)).float()
     quant.weight[:4, :, 0, 0] = mixed.float()
+    quant.weight[4:] = 0
+    quant.bias[4:] = 2 * math.log(NOISE / scale)
     weight = post.weight[:, :, 0, 0].double()
     post.bias += (weight @ mean).float()
     post.weight[:, :, 0, 0] = (weight @ backward).float()

@@ -42,7 +42,7 @@ def _noun(thing: Thing, number: int, size: str, rng: random.Random, article: boo
     words: list[Word] = []
     if size and rng.random() >= omit:
         words.append((rng.choice(_SIZE_WORDS[size]), f"size {size}"))
-    if rng.random() >= omit:
+    if thing.colour and rng.random() >= omit:
         words.append((thing.colour, f"colour {number} {thing.colour}"))
     if rng.random() >= omit / 4:
         words.append((thing.shape, f"shape {number} {thing.shape}"))

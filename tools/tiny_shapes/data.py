@@ -9,11 +9,13 @@ import numpy as np
 
 from tools.tiny_shapes.pictures import Scene, draw_scene, random_scene
 
+UNNAMED = 0.04  # the part of single shapes whose colour has no name, so that the model can draw such colours
+
 
 def scenes(count: int, seed: int) -> list[Scene]:
     """The training scenes, the same for the same count and seed."""
     rng = random.Random(seed)
-    return [random_scene(rng) for _ in range(count)]
+    return [random_scene(rng, unnamed=UNNAMED) for _ in range(count)]
 
 
 def pictures(made: list[Scene], folder: Path, seed: int) -> np.ndarray:

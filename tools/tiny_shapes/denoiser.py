@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 import time
 from collections.abc import Iterator
@@ -15,9 +14,10 @@ from torch import nn
 from transformers import CLIPTextModel
 
 from tools.tiny_shapes.captions import caption_words
+from tools.tiny_shapes.muon import Muon
 from tools.tiny_shapes.parallel import Team
 from tools.tiny_shapes.pictures import Scene
-from tools.tiny_shapes.progress import Checkpoint, log
+from tools.tiny_shapes.progress import Checkpoint, log, rate_factor
 from tools.tiny_shapes.text import encode_words
 
 CONFIG = {
@@ -25,12 +25,12 @@ CONFIG = {
     "block_out_channels": (32, 64, 128, 128),
     "layers_per_block": 2,
     "cross_attention_dim": 64,
-    "attention_head_dim": 4,  # diffusers' name for the number of heads
+    "attention_head_dim": 2,  # diffusers' name for the number of heads
     "norm_num_groups": 16,
 }
 BATCH = 16  # per process
-RATE = 1.5e-3
-TEXT_RATE = 3e-3  # of the keys and values that read the text
+RATE, DECAY = 0.02, 0.1  # of Muon, for every matrix but the first and the last
+REST_RATE = 1.5e-3  # of AdamW, for the rest
 WARM_UP = 150
 UNCAPTIONED = 0.1
 EMA_DECAY = 0.998
@@ -56,20 +56,6 @@ def new_unet() -> UNet2DConditionModel:
         if name.endswith(("conv2.weight", "conv2.bias", "conv_out.weight", "conv_out.bias")):
             nn.init.zeros_(parameter)
     return unet
-
-
-def parameter_groups(unet: UNet2DConditionModel) -> list[dict]:
-    readers = ("attn2.to_k.weight", "attn2.to_v.weight")
-    text = [p for name, p in unet.named_parameters() if name.endswith(readers)]
-    other = [p for name, p in unet.named_parameters() if not name.endswith(readers)]
-    return [{"params": other, "peak": RATE, "lr": RATE}, {"params": text, "peak": TEXT_RATE, "lr": TEXT_RATE}]
-
-
-def rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up, then a half cosine to 2%."""
-    if step < WARM_UP:
-        return (step + 1) / WARM_UP
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - WARM_UP) / max(1, steps - WARM_UP)))
 
 
 @dataclass(frozen=True)
@@ -118,8 +104,14 @@ def train(material: Material, folder: Path, steps: int, team: Team) -> Iterator[
     unet, averaged = new_unet(), new_unet()
     averaged.load_state_dict(unet.state_dict())
     averaged.eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(parameter_groups(unet), betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
-    checkpoint = Checkpoint(folder / "denoiser.pt", unet=unet, averaged=averaged, optimizer=optimizer)
+    matrices = [p for name, p in unet.named_parameters() if p.ndim >= 2 and not name.startswith(("conv_in", "conv_out"))]
+    rest = [p for name, p in unet.named_parameters() if p.ndim < 2 or name.startswith(("conv_in", "conv_out"))]
+    muon = Muon(matrices, RATE, team, DECAY)
+    adam = torch.optim.AdamW(rest, lr=REST_RATE, betas=(0.9, 0.98), weight_decay=1e-3, fused=True)
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, lambda step: rate_factor(step, steps, WARM_UP)) for o in (muon, adam)]
+    checkpoint = Checkpoint(
+        folder / "denoiser.pt", unet=unet, averaged=averaged, muon=muon, adam=adam, fast=schedules[0], slow=schedules[1]
+    )
     start, began, mean = checkpoint.load(), time.monotonic(), 0.0
     sigmas = noise_levels()
     unet.train()
@@ -127,22 +119,23 @@ def train(material: Material, folder: Path, steps: int, team: Team) -> Iterator[
         seed = step * team.size + team.rank
         latents, hidden = material.batch(random.Random(seed), BATCH)
         loss = weighted_loss(unet, latents, hidden, sigmas, step >= LATE * steps, torch.Generator().manual_seed(seed))
-        optimizer.zero_grad(set_to_none=True)
+        unet.zero_grad(set_to_none=True)
         loss.backward()
         team.average([p.grad for p in unet.parameters()])
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * rate_factor(step, steps)
-        optimizer.step()
+        muon.step()
+        adam.step()
+        for schedule in schedules:
+            schedule.step()
         decay = min(EMA_DECAY, (step + 1) / (step + 10))
         torch._foreach_lerp_(list(averaged.parameters()), list(unet.parameters()), 1 - decay)
         mean = loss.item() if step == start else 0.98 * mean + 0.02 * loss.item()
         done = step + 1
         if team.rank == 0 and done % 50 == 0:
             log(folder, f"denoiser {done}/{steps} loss {mean:.4f} {(time.monotonic() - began) / (done - start):.2f} s/step")
-        if done % 250 == 0 or done == steps:
-            if team.rank == 0:
-                checkpoint.save(done)
+        if team.rank == 0 and (done % 100 == 0 or done == steps):
+            checkpoint.save(done)
+        if done % 500 == 0 or done == steps:
             yield done, averaged
 
 

@@ -31,7 +31,7 @@ class Thing:
     """One shape. `x`, `y` (its centre) and `radius` are in pixels of the 128 x 128 picture."""
 
     shape: str
-    colour: str
+    colour: str  # a key of COLOURS, or empty: any colour, without a name
     x: float
     y: float
     radius: float
@@ -97,7 +97,12 @@ def coverage(thing: Thing) -> np.ndarray:
     return np.asarray(mask.reduce(scale), dtype=np.float32) / 255
 
 
-def _shade(rng: random.Random, colour: str) -> np.ndarray:
+def _shade(rng: random.Random, colour: str, ground: str = "") -> np.ndarray:
+    """A colour's own value, a little changed; for the colour without a name any value that stands out from the ground."""
+    while not colour:
+        value = np.array([rng.uniform(0, 255) for _ in range(3)], dtype=np.float32)
+        if np.linalg.norm(value - np.array(COLOURS[ground])) > 90:
+            return value
     return np.array([channel + rng.uniform(-7, 7) for channel in COLOURS[colour]], dtype=np.float32)
 
 
@@ -109,36 +114,41 @@ def draw_scene(scene: Scene, rng: random.Random) -> np.ndarray:
     picture = _shade(rng, scene.ground)[None, None, :] + slope[:, :, None]
     for thing in scene.things:
         cover = coverage(thing)[:, :, None]
-        picture = picture * (1 - cover) + _shade(rng, thing.colour) * cover
+        picture = picture * (1 - cover) + _shade(rng, thing.colour, scene.ground) * cover
     return np.clip(picture + 0.5, 0, 255).astype(np.uint8)
 
 
-def _combination(rng: random.Random, ground: str, grading: bool) -> tuple[str, str]:
+def _combination(rng: random.Random, ground: str, grading: bool, unnamed: float) -> tuple[str, str]:
     while True:
         shape, colour = rng.choice(SHAPES), rng.choice([name for name in COLOURS if name != ground])
+        if unnamed and rng.random() < unnamed:
+            colour = ""
         if held_out(shape, colour, ground) == grading:
             return shape, colour
 
 
-def random_scene(rng: random.Random, *, grading: bool = False, things: int | None = None) -> Scene:
-    """A random scene: of the training combinations, or with `grading` of the held-out ones."""
+def random_scene(rng: random.Random, *, grading: bool = False, things: int | None = None, unnamed: float = 0.0) -> Scene:
+    """A random scene: of the training combinations, or with `grading` of the held-out ones.
+
+    `unnamed` is the chance that a single thing has a colour without a name.
+    """
     count = things or (1 if rng.random() < 0.75 else 2)
     grounds = [g for g in COLOURS if not grading or any(held_out(s, c, g) for s in SHAPES for c in COLOURS if c != g)]
     ground = rng.choice(grounds)
     if count == 1:
-        return _single(rng, ground, grading)
+        return _single(rng, ground, grading, unnamed)
     relation = rng.choice(("left", "above"))
     made = []
     for sign in (-1, 1):
-        shape, colour = _combination(rng, ground, grading)
+        shape, colour = _combination(rng, ground, grading, 0.0)
         along, across = SIZE / 2 + sign * rng.uniform(29, 33), SIZE / 2 + rng.uniform(-6, 6)
         x, y = (along, across) if relation == "left" else (across, along)
         made.append(Thing(shape, colour, x, y, rng.uniform(22, 26)))
     return Scene(tuple(made), ground, relation=relation)
 
 
-def _single(rng: random.Random, ground: str, grading: bool) -> Scene:
-    shape, colour = _combination(rng, ground, grading)
+def _single(rng: random.Random, ground: str, grading: bool, unnamed: float) -> Scene:
+    shape, colour = _combination(rng, ground, grading, unnamed)
     size = rng.choice(("small", "large"))
     radius = rng.uniform(22, 26) if size == "small" else rng.uniform(37, 43)
     position = "centre" if rng.random() < 0.5 else rng.choice(("left", "right", "top", "bottom"))

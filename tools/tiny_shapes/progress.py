@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,13 @@ def log(folder: Path, line: str) -> None:
     print(stamped, flush=True)
     with (folder / "progress.txt").open("a", encoding="utf-8") as file:
         file.write(stamped + "\n")
+
+
+def rate_factor(step: int, steps: int, warm_up: int) -> float:
+    """What the learning rate is multiplied by: a linear warm-up, then a half cosine to 2%."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
 
 
 class Checkpoint:
