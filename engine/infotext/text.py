@@ -14,7 +14,7 @@ LONGEST = 1_000_000
 NEGATIVE = "Negative prompt:"
 FEWEST = 3
 """Settings that a last line must have; one with fewer belongs to the prompt."""
-_SETTING = re.compile(r'\s*(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|\Z)')
+_SETTING = re.compile(r'(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|\Z)')
 
 
 @dataclass(frozen=True)

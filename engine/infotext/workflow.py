@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,6 +18,8 @@ from engine.infotext.text import Infotext
 
 _SIZE = re.compile(r"\s*(\d{1,5})\s*x\s*(\d{1,5})\s*\Z")
 _LORA = re.compile(r"<(?:lora|lyco):([^:>]{1,200})")
+MOST_MISSING = 30
+"""Missing files of a kind that are told one by one: each is compared with all that there are."""
 SAME_SAMPLER, SAME_SCHEDULE = "Use same sampler", "Use same scheduler"
 _LATENT_UPSCALERS = {
     "Latent": "bilinear",
@@ -209,14 +212,14 @@ class _Writer:
     def check_files(self) -> None:
         loras = self.files.get("loras", ())
         stems = {PurePosixPath(file).stem for file in loras} | {PurePosixPath(file).with_suffix("").as_posix() for file in loras}
-        for name in dict.fromkeys(_LORA.findall(self.info.prompt)):
-            if name.strip() not in stems:
-                self.missing("LoRA", name.strip(), loras)
+        called = (name.strip() for name in dict.fromkeys(_LORA.findall(self.info.prompt)))
+        for name in islice((name for name in called if name not in stems), MOST_MISSING):
+            self.missing("LoRA", name, loras)
         embeddings = self.files.get("embeddings", ())
-        for part in self.settings.text("TI hashes").split(","):
-            name = part.partition(":")[0].strip()
-            if name and name not in {PurePosixPath(file).stem for file in embeddings}:
-                self.missing("embedding", name, embeddings)
+        words = {PurePosixPath(file).stem for file in embeddings}
+        named = (part.partition(":")[0].strip() for part in self.settings.text("TI hashes").split(","))
+        for name in islice((name for name in named if name and name not in words), MOST_MISSING):
+            self.missing("embedding", name, embeddings)
 
     def missing(self, kind: str, name: str, known: Sequence[str]) -> None:
         near = get_close_matches(name[:100], [PurePosixPath(file).stem for file in known], n=3, cutoff=0.5)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import struct
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from engine.errors import MissingFile, UnsafePath
+from engine.errors import InvalidInput, MissingFile, UnsafePath
 from engine.graph.folders import Folders
 from engine.server.pictures import open_picture
 
@@ -69,7 +70,10 @@ def small(source: Path | io.BytesIO, side: int, max_pixels: int) -> bytes:
 
     picture = open_picture(source, max_pixels, draft=side)
     picture.thumbnail((side, side))
-    picture = ImageOps.exif_transpose(picture)
+    try:
+        picture = ImageOps.exif_transpose(picture)
+    except (struct.error, SyntaxError, TypeError, ValueError, OSError) as error:
+        raise InvalidInput("The picture's EXIF cannot be read", hint="Save it anew without its metadata.") from error
     if picture.mode not in ("RGB", "RGBA"):
         picture = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")
     buffer = io.BytesIO()

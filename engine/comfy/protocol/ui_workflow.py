@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import isfinite
 from typing import Any
 
 from engine.comfy.protocol.object_info import WIDGET_TYPES, class_info
@@ -43,6 +42,7 @@ class _Reader:
         self.notes: list[str] = []
         self.nodes = self._nodes(limits)
         self.links = dict(self._links())
+        self.origins: dict[str, Any] = {}
 
     def workflow(self) -> Workflow:
         nodes: dict[str, Entry] = {}
@@ -68,7 +68,7 @@ class _Reader:
             found[str(node["id"])] = node
         definitions = self.document.get("definitions")
         subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-        known = {entry.get("id") for entry in _listed(subgraphs) if isinstance(entry, dict)}
+        known = {str(entry.get("id")) for entry in _listed(subgraphs) if isinstance(entry, dict)}
         nested = [node for node in found.values() if node["type"] in known or node["type"].startswith(("workflow>", "workflow/"))]
         if nested:
             names = ", ".join(sorted({str(node.get("title") or node["type"])[:60] for node in nested}))
@@ -91,8 +91,9 @@ class _Reader:
         meta: dict[str, Any] = {}
         if isinstance(node.get("title"), str):
             meta["title"] = node["title"]
-        if node.get("mode") in MODES:
-            meta["mode"] = MODES[node["mode"]]
+        mode = node.get("mode")
+        if isinstance(mode, int) and mode in MODES:
+            meta["mode"] = MODES[mode]
         inputs = self._values(class_type, node, meta)
         for slot in _listed(node.get("inputs")):
             if isinstance(slot, dict) and slot.get("link") is not None and isinstance(slot.get("name"), str):
@@ -121,7 +122,7 @@ class _Reader:
             if values[place] is not None:
                 inputs[name] = values[place]
             control = values[place + 1] if companions and place + 1 < len(values) else None
-            if control in CONTROLS:
+            if isinstance(control, str) and control in CONTROLS:
                 meta.setdefault("seed_policy", {})[name] = control
             place += 1 + companions
         surplus = [value for value in values[place:] if value not in BUTTONS]
@@ -131,27 +132,38 @@ class _Reader:
         return inputs
 
     def _origin(self, link: str) -> Any:
-        """What a link carries: a Link to the node behind reroutes, the value of a primitive, or None for nothing."""
-        seen: set[str] = set()
-        while link not in seen and link in self.links:
-            seen.add(link)
-            name, slot = self.links[link]
+        """What a link carries: a Link to the node behind reroutes, the value of a primitive, or None for nothing.
+
+        Each link is followed once, so that many inputs behind a long chain of reroutes take linear time.
+        """
+        passed: list[str] = []
+        while link not in self.origins:
+            self.origins[link] = None  # a ring carries nothing
+            passed.append(link)
+            name, slot = self.links.get(link, ("", 0))
             node = self.nodes.get(name)
-            if node is None or node["type"] in TEXT_NODES:
-                return None
-            if node["type"] == PRIMITIVE:
-                return next(iter(_listed(node.get("widgets_values"))), None)
-            if node["type"] != REROUTE:
-                return Link(name, slot)
+            if node is None or node["type"] != REROUTE:
+                self.origins[link] = _carried(node, name, slot)
+                break
             inputs = _listed(node.get("inputs"))
             link = str(inputs[0].get("link")) if inputs and isinstance(inputs[0], dict) else ""
-        return None
+        found = self.origins[link]
+        self.origins.update(dict.fromkeys(passed, found))
+        return found
 
     def _groups(self) -> Iterator[dict[str, Any]]:
         for group in _listed(self.document.get("groups")):
             bounds = _numbers(group.get("bounding"), 4) if isinstance(group, dict) else None
             if bounds is not None:
                 yield {"title": str(group.get("title") or "Group"), "pos": bounds[:2], "size": bounds[2:], "color": group.get("color")}
+
+
+def _carried(node: Mapping[str, Any] | None, name: str, slot: int) -> Any:
+    if node is None or node["type"] in TEXT_NODES:
+        return None
+    if node["type"] == PRIMITIVE:
+        return next(iter(_listed(node.get("widgets_values"))), None)
+    return Link(name, slot)
 
 
 def _widgets(info: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -188,7 +200,7 @@ def _numbers(value: Any, count: int) -> list[int] | None:
     if not isinstance(value, list) or len(value) < count:
         return None
     numbers = value[:count]
-    if not all(isinstance(number, int | float) and isfinite(number) and abs(number) < 1e9 for number in numbers):
+    if not all(isinstance(number, int | float) and abs(number) < 1e9 for number in numbers):
         return None
     return [round(number) for number in numbers]
 
