@@ -9,6 +9,7 @@ import regex
 from engine.errors import InvalidInput
 
 MATCH_SECONDS = 1.0
+LARGEST_RANK = 1024
 
 
 class Rules:
@@ -22,12 +23,15 @@ class Rules:
             expression, equals, number = (part.strip() for part in line.rpartition("="))
             try:
                 value = int(number) if whole else float(number)
-                if not equals or not math.isfinite(value) or value < 0:
+                if not equals or not math.isfinite(value) or not 0 <= value <= (LARGEST_RANK if whole else math.inf):
+                    raise ValueError
+                if "{" in expression:  # counts within counts make a pattern that fills the memory
                     raise ValueError
                 self._rules.append((line, regex.compile(expression), value))
-            except (ValueError, regex.error) as error:
+            except (ValueError, OverflowError, RecursionError, regex.error) as error:
                 raise InvalidInput(
-                    f"{name}: {line[:80]!r} is no rule.", hint="Write `expression = number`, such as `mid_block = 4` or `attn2 = 0`."
+                    f"{name}: {line[:80]!r} is no rule.",
+                    hint="Write `expression = number` without braces, such as `mid_block = 4` or `attn2 = 0`.",
                 ) from error
 
     def of(self, path: str) -> float | None:

@@ -19,7 +19,7 @@ MOST_NESTED = 64
 """Brackets that are open at a time; 1.1 to this power is a weight that nobody can want, and time stays linear."""
 
 _PIECES = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?[.\d]+)\s*\)|[^\\()\[\]:]+|[\\:]")
-_BREAK = re.compile(r"\s*\bBREAK\b\s*")
+_BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")  # white space is scanned from its start only, else its time is quadratic
 
 
 def parse_emphasis(text: str) -> list[Segment]:

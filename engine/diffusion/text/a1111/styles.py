@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, QuotaExceeded
+
+LONGEST = 1_000_000
+"""Characters of a prompt with its styles."""
 
 
 class Style(NamedTuple):
@@ -44,6 +47,8 @@ def with_styles(prompt: str, negative: str, names: Sequence[str], known: Mapping
 
 
 def _joined(prompt: str, style: str) -> str:
+    if len(style) + style.count("{prompt}") * len(prompt) > LONGEST:
+        raise QuotaExceeded(f"With its styles the prompt is longer than {LONGEST:,} characters.", hint="Look for a style that doubles it.")
     if "{prompt}" in style:
         return style.replace("{prompt}", prompt)
     return ", ".join(part for part in (prompt.strip(), style.strip()) if part)

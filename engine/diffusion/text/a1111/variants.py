@@ -14,7 +14,9 @@ from random import Random
 from engine.errors import InvalidInput, QuotaExceeded
 
 LONGEST = 1_000_000
-"""Characters of a prompt after everything is filled in."""
+"""Characters of a prompt after everything is filled in; pieces of it that stay empty count as one, so that they end too."""
+MOST_DRAWS = 10_000_000
+"""Options that are looked at to draw several of them."""
 MOST_NESTED = 64
 MOST_CALLS = 20
 """Wildcards in lines of wildcard files in lines of wildcard files."""
@@ -44,7 +46,7 @@ def wildcards_in(text: str) -> list[str]:
 class _Filler:
     def __init__(self, random: Random, lines_of: LinesOf) -> None:
         self.random, self.lines_of = random, lines_of
-        self.characters = 0
+        self.characters = self.draws = 0
 
     def fill(self, text: str, calls: int) -> str:
         """calls: how many wildcards this text stands in."""
@@ -67,10 +69,13 @@ class _Filler:
 
     def _wildcards(self, plain: str, calls: int) -> str:
         filled = _WILDCARD.sub(lambda match: self.fill(self._one(self.lines_of(match[1])), calls + 1), plain)
-        self.characters += len(filled)
+        self._count(max(1, len(filled)))
+        return filled
+
+    def _count(self, characters: int) -> None:
+        self.characters += characters
         if self.characters > LONGEST:
             raise QuotaExceeded(f"The prompt becomes longer than {LONGEST:,} characters.", hint="Look for wildcards that grow.")
-        return filled
 
     def _variant(self, text: str, opening: int, closing: int, partners: dict[int, int], calls: int) -> str:
         bars = _outer_bars(text, opening + 1, closing, partners)
@@ -79,7 +84,12 @@ class _Filler:
         spans[0] = (start, spans[0][1])
         options = [_chance(text, *span) for span in spans]
         count = low + int(self.random.random() * (high - low + 1))
-        chosen = self._several([chance for chance, _ in options], min(count, len(options)))
+        count = min(count, len(options))
+        self.draws += count * len(options)
+        if self.draws > MOST_DRAWS:
+            raise QuotaExceeded("The prompt draws too many of too many variants.", hint="Draw fewer, or offer fewer.")
+        self._count(len(joint) * max(0, count - 1))
+        chosen = self._several([chance for chance, _ in options], count)
         return joint.join(self._range(text, *options[number][1], partners, calls) for number in chosen)
 
     def _one(self, lines: Sequence[str]) -> str:
