@@ -295,6 +295,8 @@ class Jobs:
         self._running = None
         if job.state is State.QUEUED:
             self._line.add(job)
+        if running.cancelled:  # while the store wrote
+            await self.cancel_waiting([job_id])
         self._tell_queue()
         self._wake()
 

@@ -11,6 +11,8 @@ import sys
 import pytest
 
 from engine.errors import Conflict, MissingJob
+from engine.graph.events import GAVE_WAY
+from engine.graph.wire import Frame
 from engine.jobs.jobs import Jobs
 from engine.jobs.journal import ATTEMPT_SPAN
 from engine.jobs.records import NewJob
@@ -124,6 +126,22 @@ async def test_a_node_that_does_not_listen_ends_with_its_process_and_the_next_jo
         job = await bench.jobs.store.get("deaf")
         assert (job.state, job.crashes) == (State.CANCELLED, 0)
         assert bench.supervisor.starts == 2
+
+
+async def test_a_job_that_is_cancelled_while_it_makes_way_does_not_run_again(bench, monkeypatch):
+    await bench.submit("a", wait=True)
+    await bench.state("a", State.RUNNING)
+    interrupt = bench.jobs.store.interrupt
+
+    async def cancelled_meanwhile(*args, **values):
+        await bench.jobs.cancel("a")
+        return await interrupt(*args, **values)
+
+    monkeypatch.setattr(bench.jobs.store, "interrupt", cancelled_meanwhile)
+    end = {"type": "job_finished", "state": GAVE_WAY, "sequence": 2 * ATTEMPT_SPAN - 1, "error": None}
+    await bench.jobs._on_frame(Frame({"type": "events", "job": "a"}, (json.dumps([end]).encode(),)))
+    assert await bench.state("a", State.CANCELLED, State.RUNNING, State.SUCCEEDED) is State.CANCELLED
+    assert bench.jobs.remaining == 0
 
 
 async def test_a_waiting_job_is_cancelled_at_once(bench):
