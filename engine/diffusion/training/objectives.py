@@ -135,6 +135,8 @@ def task(settings: Objective, prediction: Prediction) -> Task:
         refuse.all_set(("v_loss_like_noise", "v_like_share"), "an effect on v-prediction models only")
         if not flow:
             refuse.all_set(("zero_terminal_snr",), "a meaning for v-prediction models only: noise alone says nothing about the picture")
+    if settings.zero_terminal_snr:
+        refuse.all_set(("v_like_share",), "no bound beside zero_terminal_snr, whose last timesteps hold no signal")
     if settings.loss in ("l1", "l2"):
         refuse.all_set(("huber_c", "huber_scale", "huber_schedule"), f"no effect on the loss {settings.loss}")
     if settings.loss in ("huber", "smooth_l1") and settings.huber_schedule == "snr":
@@ -213,12 +215,16 @@ def huber_c(settings: Objective, time: Tensor, signal: Tensor) -> Tensor:
 
 
 def draw_times(settings: Objective, prediction: Prediction, count: int, generator: torch.Generator) -> Tensor:
-    """Shares of the noise levels in [0, 1), [count] float32; stratified: one from each of as many equal parts, in random order."""
+    """Shares of the noise levels from the first timestep to below the last, [count] float32.
+
+    stratified: one from each of as many equal parts, in random order.
+    """
     uniform = torch.rand(count, generator=generator)
     if settings.stratified:
         uniform = (torch.randperm(count, generator=generator) + uniform) / count
     low, high = settings.first_timestep / 1000, settings.last_timestep / 1000
-    return (low + (high - low) * _sampled(settings, prediction, uniform)).clamp(low, math.nextafter(high, 0))
+    below = torch.nextafter(torch.tensor(high), torch.tensor(0.0))
+    return (low + (high - low) * _sampled(settings, prediction, uniform)).clamp(torch.tensor(low), below)
 
 
 def _sampled(settings: Objective, prediction: Prediction, uniform: Tensor) -> Tensor:

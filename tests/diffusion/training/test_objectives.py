@@ -84,6 +84,18 @@ def test_zero_terminal_snr_sees_pure_noise_at_the_last_timestep():
     assert torch.isfinite(job.losses(torch.zeros_like(noised.target), noised)).all()
 
 
+def test_a_share_of_v_loss_beside_zero_terminal_snr_is_refused():
+    with pytest.raises(InvalidInput, match="v_like_share"):
+        task(Objective(zero_terminal_snr=True, v_like_share=0.1), KINDS["v"])
+
+
+def test_no_timestep_outside_the_chosen_part_is_drawn():
+    for name in ("uniform", "logit_normal", "mode"):
+        settings = Objective(first_timestep=300, last_timestep=500, timesteps=name, sampler_std=10 if name == "logit_normal" else 1)
+        told = task(settings, KINDS["eps"]).noised(latents(4096), generator()).told
+        assert told.min() == 300 and told.max() == 499, name
+
+
 @pytest.mark.parametrize("loss", ["huber", "smooth_l1"])
 def test_pseudo_huber_has_its_limits(loss):
     """Far below c it is a square, far above a line."""
