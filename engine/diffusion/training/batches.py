@@ -93,18 +93,18 @@ class Batches:
                 hint="Lower the batch size, or choose another rule for short batches.",
             )
 
-    def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
-        """The batch of a step (one forward pass; steps count from 0). Of several processes each gets every `ranks`-th example.
+    def batch(self, step: int) -> Batch:
+        """The batch of a step (one forward pass; steps count from 0), for all processes together.
 
         Raises MissingFile if a prepared file is gone.
         """
-        draws = self.draws(step)[rank::ranks]
+        draws = self.draws(step)
         examples = [self._examples[draw.example] for draw in draws]
         cuts = [self.training_set.cuts[draw.example][draw.cut] for draw in draws]
         entries = [self._entry(self.training_set.latents[draw.example][draw.cut]) for draw in draws]
         texts = self.training_set.texts
         encoded = None if texts is None else [self._entry(texts[draw.caption]) for draw in draws]
-        share = len(self.draws(step)) / self.batch_size if self.training_set.dataset.short_batches == "scale" else 1.0
+        share = len(draws) / self.batch_size if self.training_set.dataset.short_batches == "scale" else 1.0
         return Batch(
             latents=self._format.process_in(torch.stack([_sampled(entry, draw.seed) for entry, draw in zip(entries, draws, strict=True)])),
             captions=[draw.caption for draw in draws],

@@ -79,15 +79,6 @@ def test_another_seed_is_another_stream(mixed) -> None:
     assert streams[0] != streams[1]
 
 
-def test_several_processes_share_a_batch(mixed) -> None:
-    batches = Batches(mixed, batch_size=2, seed=5)
-    for step in range(batches.epoch_length):
-        whole = batches.batch(step)
-        for rank in range(len(whole.examples)):
-            part = batches.batch(step, rank=rank, ranks=2)
-            assert torch.equal(part.latents, whole.latents[rank::2]) and part.captions == whole.captions[rank::2]
-
-
 def test_an_epoch_holds_each_picture_as_often_as_it_repeats(mixed) -> None:
     batches = Batches(mixed, batch_size=2, seed=5)
     assert batches.epoch_length == 3  # four draws of squares, two of wide ones
