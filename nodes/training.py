@@ -220,7 +220,7 @@ class _Teller:
         now = time.monotonic()
         if now - self._told > TOLD_SECONDS or step.validation is not None or step.number == progress.until:
             self._told = now
-            gradient = step.gradient if step.gradient is not None and isfinite(step.gradient) else None
+            gradient = step.gradient if isfinite(step.gradient) else None  # with a loss scale that is still being found
             self._ctx.emit(
                 "training",
                 {

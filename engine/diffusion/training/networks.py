@@ -173,8 +173,8 @@ class _Dropout:
         if adapter.dropout:
             output = nn.functional.dropout(output, adapter.dropout)
         if adapter.rank_dropout:
-            ranks, channels = output.shape[0], 1 if isinstance(module, nn.Conv2d) else output.ndim - 1
-            shape = [ranks, *[1] * (output.ndim - 1)]
+            channels = 1 if isinstance(module, nn.Conv2d) else output.ndim - 1
+            shape = [output.shape[0], *[1] * (output.ndim - 1)]
             shape[channels] = output.shape[channels]
             kept = (torch.rand(shape) >= adapter.rank_dropout).to(output)
             output = output * kept / (1 - adapter.rank_dropout)
@@ -203,7 +203,7 @@ def sizes_of(weights: Weights, adapter: Adapter) -> dict[str, Size]:
     for path, large in ((target.path, target.large) for target in found):
         rank, alpha = (adapter.conv_rank, adapter.conv_alpha) if large else (adapter.rank, adapter.alpha)
         if (own := rules.of(path)) is not None:
-            rank, alpha = int(own), adapter.alpha * own / adapter.rank
+            rank, alpha = int(own), alpha * own / rank
         if rank:
             sizes[path] = Size(rank, alpha)
     rules.check_used()

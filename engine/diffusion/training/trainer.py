@@ -3,6 +3,7 @@ and the step's number only."""
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -35,14 +36,14 @@ class Step:
     """One optimizer step that was done.
 
     number: from 1. loss: the mean over its pictures. rate: the learning rate of the first group. pictures: how many it saw.
-    gradient: norm of the gradient before clipping, None if nothing clips. validation: the loss at fixed timesteps where it was measured.
+    gradient: norm of the gradient before clipping. validation: the loss at fixed timesteps where it was measured.
     """
 
     number: int
     loss: float
     rate: float
     pictures: int
-    gradient: float | None = None
+    gradient: float
     validation: float | None = None
 
 
@@ -120,7 +121,7 @@ class Trainer:
     # -- one step
 
     def advance(self) -> Step:
-        """One optimizer step. Raises InvalidInput at a loss that is no number, before anything has moved."""
+        """One optimizer step. Raises InvalidInput at a loss or a gradient that is no number, before anything has moved."""
         rate = float(self._schedule.get_last_lr()[0])
         batches = self._batches(self.step)
         count = sum(len(batch.latents) for batch in batches)
@@ -192,10 +193,17 @@ class Trainer:
             return nullcontext()
         return global_stream(self.recipe.seed, "dropout", self.step, number, self._ranks.number)
 
-    def _clip(self) -> float | None:
+    def _clip(self) -> float:
+        """The norm of the gradient before it is shortened."""
         self._scaler.unscale_(self._optimizer)
-        largest = self.recipe.optimizer.max_grad_norm
-        return float(nn.utils.clip_grad_norm_(self._parameters, largest)) if largest else None
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, self.recipe.optimizer.max_grad_norm or math.inf))
+        if not math.isfinite(norm) and not self._scaler.is_enabled():  # the scaler itself passes over such a step
+            raise InvalidInput(
+                f"The gradient is no finite number at step {self.step + 1}; training stopped before this step.",
+                hint="Lower the learning rate, or compute in another precision.",
+                details={"step": self.step + 1},
+            )
+        return norm
 
     def _after_step(self) -> None:
         if self.recipe.adapter.max_norm:

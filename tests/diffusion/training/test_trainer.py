@@ -243,6 +243,25 @@ def test_the_curve_has_every_step(run):
     assert all(loss > 0 for _, loss, _ in curve.steps)
 
 
+def test_a_gradient_that_is_no_number_stops_before_anything_moves(checkpoint, memory, pictures):
+    """Also where nothing shortens gradients, with a loss that is a number."""
+    settings = recipe(optimizer=Optimizer(rate=1e-2, max_grad_norm=0))
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+        trainer.advance()
+        before = trainer.state()
+        trainer._parameters[0].register_hook(lambda gradient: gradient * torch.inf)
+        with pytest.raises(InvalidInput, match="gradient is no finite number at step 2"):
+            trainer.advance()
+        assert_same(trainer.state(), before)
+
+
+def test_a_rule_keeps_alpha_by_rank_of_its_kind_of_module(run):
+    adapter = Adapter(rank=4, alpha=4, conv_rank=4, conv_alpha=1, ranks="resnets.*conv1 = 2\nattn1 = 2")
+    tensors = run(recipe(adapter), 0).part("adapter")
+    alphas = {kind: {tensors[name].item() for name in tensors if kind in name and name.endswith(".alpha")} for kind in ("conv1", "attn1")}
+    assert alphas == {"conv1": {0.5}, "attn1": {2.0}}
+
+
 @pytest.mark.parametrize(
     ("adapter", "named"),
     [
