@@ -46,7 +46,9 @@ def _find(catalogue: Catalogue, id: str) -> tuple[NodeInfo, AliasInfo | None]:
 
     found = catalogue.find(id)
     if found is None:
-        raise MissingNode(f"No installed module declares the node {id!r}.", hint=nearest(id, list(catalogue.ids())))
+        raise MissingNode(
+            f"No installed module declares the node {id!r}.", hint=nearest(id, list(catalogue.ids())) or "`easel nodes` lists them."
+        )
     return found
 
 
