@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from engine.cli.assignments import assign
 from engine.cli.execution import read_workflow, run_workflow
-from engine.errors import InvalidInput, MissingFile
+from engine.errors import InvalidInput, InvalidWorkflow, MissingFile, Problem
 from engine.graph.folders import EXAMPLE_WORKFLOWS, Folders
 from engine.graph.limits import Limits
 from engine.graph.workflow import Workflow
@@ -44,7 +45,18 @@ def run_training(
     }
     set_values(workflow, told)
     assign(workflow, changes)
-    return run_workflow(settings, workflow, None)
+    try:
+        return run_workflow(settings, workflow, None)
+    except InvalidWorkflow as error:
+        raise InvalidWorkflow([_told_folder(problem, settings, root) for problem in error.problems]) from error
+
+
+def _told_folder(problem: Problem, settings: Settings, root: Path) -> Problem:
+    """A run here knows the folder; a server that has the data folder open knows only its own, and says so of the name."""
+    if (problem.code, problem.node_id, problem.input) != ("value_not_in_list", "pictures", "folder"):
+        return problem
+    hint = f"Put the pictures into {settings.data / 'datasets' / root.name}, start the server with --datasets {root}, or stop it."
+    return replace(problem, message=f"The server that has the data folder open does not know the folder {root}.", hint=hint)
 
 
 def preset_values(settings: Settings, base: str, preset: str) -> dict[str, Any]:

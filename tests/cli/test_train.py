@@ -7,9 +7,10 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
+from engine.cli import training
 from engine.cli.main import app
 from engine.cli.training import PRESETS, preset_values, set_values
-from engine.errors import InvalidInput, MissingFile
+from engine.errors import InvalidInput, InvalidWorkflow, MissingFile, Problem
 from engine.graph.folders import EXAMPLE_WORKFLOWS
 from engine.graph.workflow_reader import parse_document
 from engine.settings import load
@@ -62,3 +63,23 @@ def test_what_is_not_there_is_named(tmp_path):
         set_values(workflow, {"plam.steps": 3})
     with pytest.raises(MissingFile, match="no folder"):
         CliRunner().invoke(app, ["train", str(tmp_path / "nowhere"), "--data", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_folder_that_the_server_does_not_know_comes_with_what_to_do(tmp_path, monkeypatch):
+    """The server answers with the name alone, which tells the person who gave a path nothing."""
+    (tmp_path / "mine").mkdir()
+    answers = [
+        Problem("value_not_in_list", "'mine' not in []", "pictures", "folder", "There is no file in datasets yet."),
+        Problem("unknown_input", "TrainPlan has no such input.", "plan", "stps"),
+    ]
+
+    def refused(*_):
+        raise InvalidWorkflow(answers)
+
+    monkeypatch.setattr(training, "run_workflow", refused)
+    with pytest.raises(InvalidWorkflow) as caught:
+        CliRunner().invoke(app, ["train", str(tmp_path / "mine"), "--preset", "tiny", "--data", str(tmp_path)], catch_exceptions=False)
+    folder, other = caught.value.problems
+    assert str(tmp_path / "mine") in folder.message
+    assert f"--datasets {tmp_path / 'mine'}" in folder.hint and str(tmp_path / "datasets") in folder.hint
+    assert other == answers[1]
