@@ -13,7 +13,7 @@ from engine.graph.calls import calls_of
 from engine.graph.executor import Executor
 from engine.graph.items import Item
 from engine.graph.plan import Planner
-from engine.server.v1.jobs import SSE_BACKLOG, SSE_LOST, _Tap
+from engine.server.v1.events import SSE_BACKLOG, SSE_LOST, _Tap
 from engine.values.pictures import read_picture
 from nodes import control, text
 
