@@ -88,7 +88,7 @@ def test_calls_share_a_list_that_all_of_them_get():
     registry = Registry()
     registry.add_module(control)
     executor = Executor(registry)
-    planner = Planner(executor.kind, lambda node: Context(), b"")
+    planner = Planner(executor.kind, lambda node: Context(), b"", most_steps=10)
     planner.add(Node("numbers", "Range", {}))
     step = planner.add(Node("one", "TakeFromList", {"values": Link("numbers", 0), "index": Link("numbers", 0)}))
     items = tuple(Item(number, bytes([1]) + number.to_bytes(16, "big")) for number in range(count))
