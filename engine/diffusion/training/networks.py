@@ -218,14 +218,15 @@ def scale_of(size: Size, adapter: Adapter) -> float:
 
 
 def start_from(network: AdaptedNetwork, lora: Lora) -> None:
-    """Let training start from an adapter's weights. Its scale must be this one's."""
-    for name, alpha in network.alphas().items():
-        if name in lora.tensors and lora.tensors[name].item() != alpha.item():
+    """Let training start from an adapter's weights. Its scale must be this one's; without an alpha in it that is 1."""
+    network.load(lora.tensors, "The adapter to start from")
+    for (name, alpha), size in zip(network.alphas().items(), network.sizes.values(), strict=True):
+        found = lora.tensors[name].item() if name in lora.tensors else float(size.rank)
+        if found != alpha.item():
             raise InvalidInput(
-                f"The adapter to start from has alpha {lora.tensors[name].item():g} at {name}, this one {alpha.item():g}.",
+                f"The adapter to start from has alpha {found:g} at {name}, this one {alpha.item():g}.",
                 hint="Set the same alpha as it has.",
             )
-    network.load(lora.tensors, "The adapter to start from")
 
 
 def _split(name: str) -> tuple[str, str]:

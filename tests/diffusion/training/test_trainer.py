@@ -17,6 +17,7 @@ from engine.graph.cache import Cache
 from engine.graph.checkpoint import Checkpoint
 from engine.graph.disk_tier import DiskTier
 from engine.values.dataset import CaptionPolicy
+from engine.values.lora import Lora
 from engine.values.store import SafetensorsStore
 from engine.values.training import Adapter, Objective, Optimizer, TrainingState
 from tests.diffusion.training.recipes import recipe
@@ -183,6 +184,10 @@ def test_an_adapter_is_gone_on_from_with_a_new_optimizer(run):
         run(recipe(Adapter(rank=4, alpha=8)), 0, start=lora_of(first))
     with pytest.raises(InvalidInput, match="lacks"):
         run(recipe(Adapter(rank=4, alpha=4, conv_rank=4)), 0, start=lora_of(first))
+    plain = Lora({name: tensor for name, tensor in lora_of(first).tensors.items() if not name.endswith(".alpha")}, {})
+    run(recipe(), 0, start=plain)
+    with pytest.raises(InvalidInput, match="alpha 4 at"):
+        run(recipe(Adapter(rank=4, alpha=2)), 0, start=plain)
 
 
 def test_a_state_of_other_settings_is_refused_by_name(run):
