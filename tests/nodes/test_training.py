@@ -104,9 +104,10 @@ def test_a_text_encoder_that_is_not_used_does_not_decide_what_is_trained():
 
 
 def test_samples_hang_on_every_segment_and_on_nothing_that_decides_the_training():
-    plain = train_lora(None, _Texts(), *SETTINGS, Plan(steps=4, save_every=2), clip="encoder")
+    data = _Texts()
+    plain = train_lora(None, data, *SETTINGS, Plan(steps=4, save_every=2), clip="encoder")
     plan = SamplePlan(prompts="a red circle\n\nsks shape", filename_prefix="mine")
-    drawn = train_lora(None, _Texts(), *SETTINGS, Plan(steps=4, save_every=2), clip="encoder", vae="vae", samples=plan)
+    drawn = train_lora(None, data, *SETTINGS, Plan(steps=4, save_every=2), clip="encoder", vae="vae", samples=plan)
     assert {name: drawn.graph.nodes[name] for name in plain.graph.nodes} == plain.graph.nodes
     saved = [node.inputs["filename_prefix"] for node in drawn.graph.nodes.values() if node.type == "SaveImage"]
     assert saved == ["mine-step000002", "mine-step000004"]
