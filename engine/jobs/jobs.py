@@ -265,8 +265,11 @@ class Jobs:
             await self.store.worker_forgot(frame.header["jobs"])
             return
         running = self._running
-        if frame.header["type"] != "events" or running is None or running.job.id != frame.header["job"]:
+        if running is None or running.job.id != frame.header["job"]:
             return  # of a job that is over already
+        if frame.header["type"] == "taken":
+            running.taken = True
+            return
         if self._stopping:
             return  # a worker that is told to leave cancels its job; the job itself is not cancelled
         encoded, previews = frame.parts[0], frame.parts[1:]
@@ -324,7 +327,8 @@ class Jobs:
             await self._finish(running, State.CANCELLED, last)
             return
         log.error("Job %s: %s%s", job.id, reason, where)
-        job = await self.store.interrupt(job.id, f"{reason}{where}", running.result, crashed=True, park_after=PARK_AFTER)
+        crashed = running.taken  # else it was sent to a worker that was dying already, which is not the job's doing
+        job = await self.store.interrupt(job.id, f"{reason}{where}", running.result, crashed=crashed, park_after=PARK_AFTER)
         changes = {"state": job.state.value, "reason": job.reason}
         self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
         if job.state is State.QUEUED:

@@ -23,7 +23,10 @@ class Listener(Protocol):
 
 
 class Running:
-    """The job at work, and what its events have told so far. `giving_way`: it was asked to stop at its next step, to go on later."""
+    """The job at work, and what its events have told so far.
+
+    `taken`: the worker has begun with it. `giving_way`: it was asked to stop at its next step, to go on later.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -32,6 +35,7 @@ class Running:
         self.done = 0
         self.total = job.total
         self.progress: dict[str, tuple[float, float]] = {}
+        self.taken = False
         self.cancelled = False
         self.giving_way: Literal["", "preempted", "paused"] = ""
 

@@ -67,7 +67,9 @@ class Service:
                     self._answers.submit(self._answer, frame)
                     continue
                 if frame.header["type"] == "run":
-                    self._tokens[frame.header["job"]["id"]] = CancelToken()
+                    job_id = frame.header["job"]["id"]
+                    self._tokens[job_id] = CancelToken()
+                    self._channel.send({"type": "taken", "job": job_id})  # from here on an end of this process is laid to the job
                 loop.call_soon_threadsafe(self._inbox.put_nowait, frame)
         except EOFError:
             for token in list(self._tokens.values()):

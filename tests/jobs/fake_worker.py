@@ -60,8 +60,11 @@ def main() -> None:
             frame = read_frame(read)
             if frame.header["type"] == "run":
                 cancelled.clear()
-                orders = json.loads(frame.parts[1])
-                threading.Thread(target=work, args=(frame.header["job"], frame.header["sequence"], orders), daemon=True).start()
+                head, orders = frame.header["job"], json.loads(frame.parts[1])
+                if orders.get("untaken_before_attempt", 0) > head["attempt"]:
+                    os.kill(os.getpid(), 9)
+                send({"type": "taken", "job": head["id"]})
+                threading.Thread(target=work, args=(head, frame.header["sequence"], orders), daemon=True).start()
             elif frame.header["type"] == "forget" and os.environ.get("FAKE_WORKER_FORGETS") != "no":
                 send({"type": "forgot", "jobs": frame.header["jobs"]})
             elif frame.header["type"] == "cancel":

@@ -186,6 +186,13 @@ async def test_a_job_that_kills_its_worker_twice_is_parked_and_others_go_on(benc
     assert await bench.state("poison", State.SUCCEEDED) is State.SUCCEEDED
 
 
+async def test_a_job_that_was_sent_to_a_dying_worker_is_not_blamed(bench):
+    await bench.submit("a", untaken_before_attempt=4)
+    assert await bench.state("a", State.SUCCEEDED, State.PARKED) is State.SUCCEEDED
+    job = await bench.jobs.store.get("a")
+    assert (job.attempt, job.crashes) == (4, 0)
+
+
 async def test_jobs_wait_over_a_restart_of_the_server(path):
     async with Bench(path) as bench:
         await bench.submit("a", wait=True)
