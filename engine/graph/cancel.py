@@ -54,6 +54,12 @@ class CancelToken:
                 return
         callback()
 
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Do not call it any more, nor hold what it belongs to."""
+        with self._lock:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
     def _stop(self, *, giving_way: bool) -> None:
         with self._lock:
             self.giving_way = giving_way

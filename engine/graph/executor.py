@@ -271,8 +271,7 @@ class _Active:
         told = error.to_json() if error is not None else None
         report.emit(JobFinished, state=state, error=told, ran=run.ran, cached=hits, failed=len(run.failures))
         values = self._values() if self._keep_values else {}
-        for step in run.steps.values():
-            step.result = None  # the run's objects refer to each other, and values must not wait for the garbage collector
+        self._cancel.forget(self._stop)
         self._ended(Outcome(state, run.ui, report.records, error, run.failures, values))
 
     def _record_rest(self) -> None:

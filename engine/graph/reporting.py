@@ -175,6 +175,7 @@ def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> Ease
     while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
         place = place.tb_next
     lines = traceback.format_exception(type(error), error, place)
+    _let_go_of_frames(error)
     name = step.kind.info.display_name
     typed: EaselError
     if is_out_of_memory(error) and not isinstance(error, EaselError):
@@ -194,6 +195,18 @@ def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> Ease
         **{key: short_text(value) if json_fault(value) else value for key, value in typed.details.items()},
     }
     return typed
+
+
+def _let_go_of_frames(error: BaseException) -> None:
+    """What a failed call worked on, tensors and the whole run among it, must not live as long as somebody keeps its error."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        found = waiting.pop()
+        if found is not None and id(found) not in seen:
+            seen.add(id(found))
+            found.__traceback__ = None
+            waiting += [found.__cause__, found.__context__]
 
 
 def short_text(value: Any) -> str:

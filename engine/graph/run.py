@@ -376,6 +376,8 @@ class Run:
 
     def stop(self) -> None:
         """End the run as soon as what runs now has ended; what waits does not start."""
+        if self.over:
+            return
         self.stopping = True
         self.performer.stop()
         self.settle()
@@ -388,6 +390,9 @@ class Run:
             return
         self.over = True
         self._on_over()
+        for step in self.steps.values():
+            step.forget()
+        del self.performer, self._on_over
 
     def _fail_stuck(self) -> None:
         """Steps wait and nothing runs: an expansion closed a circle, which no earlier check can see."""

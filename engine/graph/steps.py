@@ -161,6 +161,13 @@ class Step:
         self.started = False
         self.target = False
 
+    def forget(self) -> None:
+        """At the end of a run: let go of what makes circles of references. Values and large graphs must not wait for the garbage collector."""
+        self.result = self.assembly = None
+        self.consumers = []
+        self.followers = []
+        self.held = ()
+
     def wants(self, name: str, source: Source) -> bool:
         """Whether the step waits for this link: a lazy one only after the node asked for it."""
         return not source.lazy or (self.asked is not None and name in self.asked)

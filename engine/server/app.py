@@ -114,6 +114,7 @@ async def _serve(settings: Settings) -> None:
     await runner.setup()
     gc.collect()
     gc.freeze()  # what stays for ever is not looked through again in the middle of a request
+    gc.set_threshold(10_000, 20, 50)  # a large prompt is a million objects: at the default it is looked through dozens of times
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:

@@ -11,7 +11,10 @@ import pytest
 from engine.errors import ModelFormatError, NodeFailed, OutOfMemory
 from engine.graph import Graph, Link, Node
 from engine.graph.cache import Cache
+from engine.graph.cancel import CancelToken
 from engine.graph.events import JobFinished, JobStarted, NodeFailedEvent, NodeFinished, NodeProgress, NodesCached, NodeStarted, Preview
+from engine.graph.run import Run
+from engine.graph.steps import Step
 from engine.graph.wire import dump_json
 from tests.graph.conftest import graph, reasons
 
@@ -244,3 +247,20 @@ def test_progress_and_details_that_are_no_json_still_travel(lab):
 def test_a_node_that_runs_out_of_memory_has_an_error_of_its_own(lab, how, kind):
     error = lab.run(graph(a=("Exhausts", {"how": how})), "a").error
     assert type(error) is kind and error.node_id == "a" and error.details["traceback"]
+
+
+def test_what_a_run_needed_is_freed_at_its_end_and_not_by_the_garbage_collector(lab):
+    chain = {"n0": ("Number", {"value": 1}), **{f"n{i}": ("Add", {"a": f"@n{i - 1}", "b": i}) for i in range(1, 30)}}
+    failing = graph(**chain, bad=("Fail",), after=("Add", {"a": "@bad", "b": 1}))
+    token = CancelToken()
+    token.cancel()
+    for targets, options in ((("n29",), {}), (("n29",), {}), (("n29", "after"), {}), (("n29",), {"cancel": token})):
+        gc.collect()
+        gc.disable()
+        try:
+            lab.run(failing, *targets, **options)
+            lab.executor.cache.flush()
+            left = [found for found in gc.get_objects() if type(found) in (Step, Run)]
+        finally:
+            gc.enable()
+        assert not left, (targets, options)
