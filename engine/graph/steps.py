@@ -162,7 +162,7 @@ class Step:
         self.target = False
 
     def forget(self) -> None:
-        """At the end of a run: let go of what makes circles of references. Values and large graphs must not wait for the garbage collector."""
+        """The run is over: let go of what makes circles of references. Values and large graphs must not wait for the garbage collector."""
         self.result = self.assembly = None
         self.consumers = []
         self.followers = []
