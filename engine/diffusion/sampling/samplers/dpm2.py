@@ -8,7 +8,7 @@ from torch import Tensor
 
 from engine.diffusion.sampling.denoiser import Denoiser
 from engine.diffusion.sampling.noise import NoiseSource
-from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_step, flow_ancestral_step, ignore, slope
+from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_levels, ignore, slope
 
 
 def dpm_2(denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, callback: StepCallback = ignore) -> Tensor:
@@ -34,14 +34,10 @@ def dpm_2_ancestral(
     for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         denoised = denoiser(x, sigma)
         callback(step, x, denoised)
-        if denoiser.prediction.flow:
-            down, keep, up = flow_ancestral_step(sigma, sigma_next, eta)
-        else:
-            down, up = ancestral_step(sigma, sigma_next, eta)
-            keep = None
+        down, keep, up = ancestral_levels(denoiser.prediction, sigma, sigma_next, eta)
         x = _midpoint(denoiser, x, sigma, down, denoised)
         if sigma_next > 0:
-            x = (x if keep is None else keep * x) + noise(sigma, sigma_next) * s_noise * up
+            x = keep * x + noise(sigma, sigma_next) * s_noise * up
     return x
 
 

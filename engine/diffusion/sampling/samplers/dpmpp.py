@@ -9,7 +9,7 @@ from torch import Tensor
 
 from engine.diffusion.sampling.denoiser import Denoiser
 from engine.diffusion.sampling.noise import NoiseSource
-from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_step, flow_ancestral_step, ignore, slope
+from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_levels, ignore, slope
 
 
 def dpmpp_2m(denoiser: Denoiser, x: Tensor, sigmas: Tensor, *, callback: StepCallback = ignore) -> Tensor:
@@ -47,11 +47,7 @@ def dpmpp_2s_ancestral(
     for step, (sigma, sigma_next) in enumerate(pairwise(sigmas)):
         denoised = denoiser(x, sigma)
         callback(step, x, denoised)
-        if denoiser.prediction.flow:
-            down, keep, up = flow_ancestral_step(sigma, sigma_next, eta)
-        else:
-            down, up = ancestral_step(sigma, sigma_next, eta)
-            keep = None
+        down, keep, up = ancestral_levels(denoiser.prediction, sigma, sigma_next, eta)
         if down == 0:
             x = x + slope(x, sigma, denoised) * (down - sigma)
         else:
@@ -59,7 +55,7 @@ def dpmpp_2s_ancestral(
             half = _towards(x, denoised, middle / sigma)
             x = _towards(x, denoiser(half, middle), down / sigma)
         if sigma_next > 0:
-            x = (x if keep is None else keep * x) + noise(sigma, sigma_next) * s_noise * up
+            x = keep * x + noise(sigma, sigma_next) * s_noise * up
     return x
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from engine.diffusion.sampling.prediction import Prediction
+
 StepCallback = Callable[[int, Tensor, Tensor], None]
 """(step from 0, x before the step, denoised); raise from it to stop."""
 
@@ -64,3 +66,11 @@ def flow_ancestral_step(sigma: Tensor, sigma_next: Tensor, eta: float = 1.0) -> 
     down = sigma_next * (1.0 + (sigma_next / sigma - 1.0) * eta)
     keep = (1.0 - sigma_next) / (1.0 - down)
     return down, keep, (sigma_next**2 - down**2 * keep**2) ** 0.5
+
+
+def ancestral_levels(prediction: Prediction, sigma: Tensor, sigma_next: Tensor, eta: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
+    """What `flow_ancestral_step` gives, for either kind of model; x keeps its size where the path is not straight."""
+    if prediction.flow:
+        return flow_ancestral_step(sigma, sigma_next, eta)
+    down, up = ancestral_step(sigma, sigma_next, eta)
+    return down, torch.ones(()), up
