@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from engine.server.responses import json_response
+from engine.server.responses import compress_for_others, json_response
 from engine.server.state import server_of
 from engine.settings import ROOT
 
@@ -20,6 +20,7 @@ MEDIA = {
     ".png": "image/png",
     ".woff2": "font/woff2",
 }
+TEXTS = {".html", ".js", ".css", ".svg", ".json"}
 
 
 def add_to(router: web.UrlDispatcher, folder: Path = WEB) -> None:
@@ -31,6 +32,8 @@ def add_to(router: web.UrlDispatcher, folder: Path = WEB) -> None:
             raise web.HTTPNotFound
         response = web.FileResponse(path, headers={"Cache-Control": "no-cache"})
         response.content_type = MEDIA[path.suffix]
+        if path.suffix in TEXTS:
+            compress_for_others(request, response)
         return response
 
     found = (path for path in folder.rglob("*") if path.suffix in MEDIA and path.is_file())

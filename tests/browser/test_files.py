@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import urllib.request
 from typing import Any
 
@@ -103,6 +104,58 @@ def test_hostile_files_run_nothing_and_lose_nothing(canvas: Canvas, server: Serv
     assert page.evaluate("[window.hacked, {}.polluted]") == [None, None]
     assert page.locator("#stage script, #stage img").count() == 0
     assert jobs(server) == before
+
+
+def test_what_is_not_installed_is_kept_marked_and_can_be_exchanged(canvas: Canvas) -> None:
+    page = canvas.page
+    nodes = {
+        "gone": {"class_type": "Nonesuch", "inputs": {"a": 40, "b": 2, "odd": [1, 2, 3]}, "_meta": {"mine": True}},
+        "model": {"class_type": "LoadCheckpoint", "inputs": {"ckpt_name": "gone.safetensors"}},
+        "show": {"class_type": "Show", "inputs": {"values0": ["gone", 0]}},
+    }
+    text = easel(nodes, requires={"nodes": {"Nonesuch": "9.9.9"}})
+    drop(canvas, "missing.json", text.encode())
+    expect(page.locator("#outline li[data-id=gone]")).to_contain_text("missing")
+    assert canvas.text() == text
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#problems li", has_text="Nonesuch")).to_be_visible()
+    canvas.click(canvas.title("gone"))
+    page.keyboard.press("Shift+F10")
+    page.get_by_role("menuitem", name="Take another node instead").click()
+    page.keyboard.type("add two numbers")
+    page.locator("#found li[data-id=Add]").click()
+    page.evaluate("easel.setInput('gone', 'odd', undefined)")
+    page.keyboard.press("Control+Enter")
+    canvas.finished()
+    expect(page.locator("#outline li[data-id=show]")).to_contain_text("shows 42")
+    canvas.click(canvas.widget("model", "ckpt_name"))
+    expect(page.get_by_role("option", name="gone.safetensors (not here)")).to_be_visible()
+    page.get_by_role("option", name="tiny-shapes.safetensors").click()
+    assert canvas.value("model", "ckpt_name") == "tiny-shapes.safetensors"
+
+
+def test_bad_files_dropped_in_mid_run_change_nothing(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    wait = {"class_type": "Wait", "inputs": {"seconds": 3.0}}
+    drop(canvas, "wait.json", easel({"wait": wait, "show": {"class_type": "Show", "inputs": {"values0": ["wait", 0]}}}).encode())
+    expect(canvas.nodes).to_have_count(2)
+    canvas.fill("wait", "seconds", "4")
+    before = canvas.text()
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#status")).to_have_attribute("data-state", "running", timeout=300_000)
+    for name, body, said in [
+        ("half.json", b'{"format": "easel/1", "nodes": {"a": ', "Line 1"),
+        ("twice.json", b'{"format": "easel/1", "nodes": {"a": {}, "a": {}}}', "stands twice"),
+        ("noise.json", bytes(range(256)) * 40, "Line 1"),
+        ("group.json", b'{"nodes": [{"id": 1, "type": "workflow>Mine"}], "links": []}', "group node"),
+    ]:
+        drop(canvas, name, body)
+        expect(page.locator("#problems li, #news li").filter(has_text=re.compile(said)).first).to_be_visible()
+    canvas.finished()
+    expect(page.locator("#outline li[data-id=show]")).to_contain_text("shows 0")
+    assert canvas.text() == before
+    page.keyboard.press("Control+z")
+    assert '"seconds": 3.0' in canvas.text()
 
 
 def test_a_workflow_of_comfyuis_editor_is_imported(canvas: Canvas) -> None:

@@ -8,8 +8,10 @@ import pytest
 
 from engine.comfy.protocol.ui_workflow import read_ui_workflow
 from engine.errors import InvalidWorkflow, QuotaExceeded
+from engine.graph.graph import Link
 from engine.graph.limits import Limits
 from engine.graph.strict_json import read_json
+from engine.graph.workflow_reader import parse_document
 from tests.graph import sample_nodes
 
 CATALOGUE = sample_nodes.catalogue()
@@ -114,14 +116,107 @@ def test_an_uploaded_pictures_button_is_no_value():
         ({"nodes": [5]}, "invalid_node"),
         ({"nodes": [{"id": 1}]}, "invalid_node"),
         ({"nodes": [{"id": [], "type": "X"}]}, "invalid_node"),
-        ({"nodes": [{"id": 1, "type": "workflow>Mine"}]}, "ui_subgraph"),
-        ({"nodes": [{"id": 1, "type": "abc"}], "definitions": {"subgraphs": [{"id": "abc"}]}}, "ui_subgraph"),
+        ({"nodes": [{"id": 1, "type": "workflow>Mine"}]}, "ui_group_node"),
+        ({"nodes": [], "definitions": {"subgraphs": [{"id": "abc", "nodes": [7]}]}}, "invalid_node"),
     ],
 )
 def test_what_cannot_be_read_is_said(document, code):
     with pytest.raises(InvalidWorkflow) as caught:
         read(document)
     assert caught.value.problems[0].code == code
+
+
+def link(id, origin, slot, target, at):
+    return {"id": id, "origin_id": origin, "origin_slot": slot, "target_id": target, "target_slot": at, "type": "*"}
+
+
+def with_subgraphs():
+    """What the editor saves for two instances of a subgraph with promoted widgets, in which a nested one decodes."""
+    sampler = {
+        "id": 5,
+        "type": "KSampler",
+        "pos": [400, 10],
+        "widgets_values": [7, "fixed", 20, 8, "euler", 1],
+        "inputs": [
+            slot("model", 1),
+            slot("positive", 2),
+            slot("negative", 3),
+            slot("latent_image", 4),
+            slot("seed", 5, widget={"name": "seed"}),
+            slot("steps", 6, widget={"name": "steps"}),
+        ],
+    }
+    decoder = {"id": 6, "type": "decode-uuid", "inputs": [slot("samples", 7), slot("vae", 8)], "outputs": [{"name": "IMAGE"}]}
+    draw = {
+        "id": "draw-uuid", "name": "Draw", "version": 1, "nodes": [sampler, decoder], "groups": [],
+        "inputNode": {"id": -10}, "outputNode": {"id": -20},
+        "inputs": [{"name": "model", "type": "MODEL"}, {"name": "positive", "type": "CONDITIONING"},
+                   {"name": "negative", "type": "CONDITIONING"}, {"name": "latent", "type": "LATENT"},
+                   {"name": "seed", "type": "INT"}, {"name": "steps", "type": "INT"}, {"name": "vae", "type": "VAE"}],
+        "outputs": [{"name": "unused", "type": "MASK"}, {"name": "image", "type": "IMAGE"}, {"name": "latent", "type": "LATENT"}],
+        "links": [link(1, -10, 0, 5, 0), link(2, -10, 1, 5, 1), link(3, -10, 2, 5, 2), link(4, -10, 3, 5, 3), link(5, -10, 4, 5, 4),
+                  link(6, -10, 5, 5, 5), link(7, 5, 0, 6, 0), link(8, -10, 6, 6, 1), link(9, 6, 0, -20, 1), link(10, 5, 0, -20, 2)],
+    }  # fmt: skip
+    decode = {
+        "id": "decode-uuid", "name": "Draw", "version": 1,
+        "nodes": [{"id": 1, "type": "Reroute", "inputs": [slot("", 1)]},
+                  {"id": 2, "type": "VAEDecode", "inputs": [slot("samples", 2), slot("vae", 3)]}],
+        "inputs": [{"name": "samples", "type": "LATENT"}, {"name": "vae", "type": "VAE"}],
+        "outputs": [{"name": "IMAGE", "type": "IMAGE"}],
+        "links": [link(1, -10, 0, 1, 0), link(2, 1, 0, 2, 0), link(3, -10, 1, 2, 1), link(4, 2, 0, -20, 0)],
+    }  # fmt: skip
+    loader = {"id": 4, "type": "CheckpointLoaderSimple", "widgets_values": ["tiny.safetensors"]}
+    prompt = {"id": 7, "type": "CLIPTextEncode", "inputs": [slot("clip", 1)], "widgets_values": ["a cat"]}
+    latent = {"id": 8, "type": "EmptyLatentImage", "widgets_values": [64, 64, 1]}
+
+    def instance(id, latent_link, **more):
+        inputs = [slot("model", 2), slot("positive", 3), slot("negative", 3), slot("latent", latent_link), slot("seed"), slot("vae", 5)]
+        return {"id": id, "type": "draw-uuid", "inputs": inputs, **more}
+
+    return {
+        "version": 0.4, "definitions": {"subgraphs": [draw, decode, 5, {"id": []}]},
+        "nodes": [loader, prompt, latent, instance(12, 4, widgets_values=[99, 3], title="First"),
+                  instance(13, 6, widgets_values=[98, "increment", 4], mode=4),
+                  instance(14, 7, widgets_values=[]),
+                  {"id": 20, "type": "PreviewImage", "inputs": [slot("images", 8)]}],
+        "links": [[1, 4, 1, 7, 0], [2, 4, 0, 12, 0], [3, 7, 0, 12, 1], [4, 8, 0, 12, 3], [5, 4, 2, 12, 5], [6, 12, 2, 13, 3],
+                  [7, 13, 2, 14, 3], [8, 14, 1, 20, 0], [9, 12, 0, 20, 0]],
+    }  # fmt: skip
+
+
+def test_subgraphs_are_what_comfyui_makes_of_them():
+    """The prompt that ComfyUI sends: ids joined by colons, values of promoted widgets from the instance, else from inside."""
+    workflow, notes = read(with_subgraphs())
+    document = workflow.to_json()
+    assert parse_document(document).to_json() == document and notes == []
+    assert list(document["subgraphs"]) == ["Draw", "Draw_2"]
+    assert document["subgraphs"]["Draw"]["inputs"]["steps"] == {"type": "INT", "default": 20}
+    assert list(document["subgraphs"]["Draw"]["outputs"]) == ["image", "latent"]
+    assert document["subgraphs"]["Draw"]["layout"]["nodes"]["5"] == {"pos": [400, 10]}
+    assert document["nodes"]["12"]["class_type"] == "subgraph:Draw" and document["nodes"]["12"]["_meta"] == {"title": "First"}
+    assert document["nodes"]["13"]["_meta"] == {"mode": "bypass", "seed_policy": {"seed": "increment"}}
+    graph = workflow.flatten(CATALOGUE, Limits())
+    assert list(graph.problems) == []
+    inputs = {id: node.inputs for id, node in graph.nodes.items()}
+    assert list(inputs) == ["4", "7", "8", "12:5", "12:6:2", "14:5", "14:6:2", "20"]
+    shared = {"cfg": 8, "sampler_name": "euler", "denoise": 1, "model": Link("4", 0), "positive": Link("7", 0), "negative": Link("7", 0)}
+    assert inputs["12:5"] == {**shared, "seed": 99, "steps": 3, "latent_image": Link("8", 0)}
+    assert inputs["14:5"] == {**shared, "seed": 7, "steps": 20, "latent_image": Link("12:5", 0)}
+    assert inputs["14:6:2"] == {"samples": Link("14:5", 0), "vae": Link("4", 2)}
+    assert inputs["20"] == {"images": Link("14:6:2", 0)}
+
+
+def test_subgraphs_that_contain_themselves_or_nest_without_end_are_refused():
+    inner = {"id": 1, "type": "ring", "outputs": [{"name": "out"}]}
+    ring = {"id": "ring", "nodes": [inner], "outputs": [{"name": "out"}], "links": [link(1, 1, 0, -20, 0)]}
+    workflow, _ = read({"nodes": [{"id": 1, "type": "ring"}], "definitions": {"subgraphs": [ring]}})
+    with pytest.raises(InvalidWorkflow) as caught:
+        workflow.flatten(CATALOGUE, Limits())
+    assert caught.value.problems[0].code == "subgraph_recursion"
+    tower = [{**ring, "id": str(n), "nodes": [{**inner, "type": str(n + 1)}]} for n in range(5_000)]
+    with pytest.raises(InvalidWorkflow) as caught:
+        read({"nodes": [], "definitions": {"subgraphs": tower}})
+    assert caught.value.problems[0].code == "subgraph_depth"
 
 
 def test_reroutes_in_a_ring_and_odd_parts_of_any_kind_carry_nothing():

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from engine.graph.catalogue import InputInfo, NodeInfo, OutputInfo
 from tests.server.serving import chain, one
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,6 +181,30 @@ async def test_jobs_are_listed_newest_first_in_pages(api):
     rest = await api.json("GET", f"/api/v1/jobs?limit=2&before={page['next']}&state=succeeded")
     assert rest["jobs"][0]["id"] == ids[0]
     await api.json("GET", "/api/v1/jobs?state=happy", 400)
+
+
+async def test_the_brief_catalogue_and_the_helps_say_what_the_whole_one_says(api):
+    whole = await api.json("GET", "/api/v1/nodes")
+    brief = await api.json("GET", "/api/v1/nodes?part=brief")
+    helps = await api.json("GET", "/api/v1/nodes?part=help")
+    assert len(json.dumps(brief)) < len(json.dumps(whole)) / 3
+    assert brief.get("files", {}) == whole["files"] and list(brief["nodes"]) == list(whole["nodes"]) == list(helps["nodes"])
+    for id, info in whole["nodes"].items():
+        told, said = brief["nodes"][id], helps["nodes"][id]
+        assert NodeInfo.model_validate(told).outputs == tuple(OutputInfo(**{**output, "help": ""}) for output in info["outputs"])
+        for small, large in zip(told.get("inputs", ()), info["inputs"], strict=True):
+            assert InputInfo.model_validate({**small, "help": large["help"], "pattern": large["pattern"]}) == InputInfo.model_validate(
+                large
+            )
+            assert said["inputs"].get(large["name"], "") == large["help"]
+        assert said["help"] == info["help"] and "help" not in told
+    await api.json("GET", "/api/v1/nodes?part=some", 400)
+
+
+async def test_an_unchanged_catalogue_is_not_sent_again(api):
+    first = await api.get("/api/v1/nodes?part=brief")
+    again = await api.get("/api/v1/nodes?part=brief", headers={"If-None-Match": first.headers["ETag"]})
+    assert (first.status, again.status, await again.read()) == (200, 304, b"")
 
 
 async def test_nodes_and_version(api):

@@ -57,7 +57,7 @@ test("a line cuts the links that it crosses", () => {
 
 test("problems stand at their nodes, those inside a subgraph at its instance too, without saying again where they are", () => {
   const found = byNode([{ node_id: "big:scale", message: "Node 'big:scale' (ScaleImage), input 'factor': Value 0 smaller than min of 1.", details: { input_name: "factor" } }, { message: "No outputs" }]);
-  assert.deepEqual([...found.keys()], ["big:scale", "big"]);
+  assert.deepEqual([...found.keys()], ["big", "big:scale"]);
   assert.equal(found.get("big")[0].message, "Value 0 smaller than min of 1.");
   assert.equal(found.get("big")[0].input, "factor");
 });

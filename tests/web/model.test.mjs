@@ -6,6 +6,7 @@ import * as docs from "../../web/editor/document.js";
 import { History } from "../../web/editor/history.js";
 import { Num, numberText, read } from "../../web/editor/json.js";
 import { arrange } from "../../web/editor/layout.js";
+import { piecesBetween, SHAPES } from "../../web/editor/links.js";
 import { fits } from "../../web/editor/types.js";
 import { open, save } from "../../web/editor/workflow_file.js";
 
@@ -48,7 +49,7 @@ test("fifty edits of every kind undone restore the file byte for byte, and redon
     (d) => docs.merge(d, docs.extract(d, ["positive", "sampler"]), [30, 30], true).doc,
     (d, n) => docs.setReroutes(d, "sampler", "model", [[n, n]]),
     (d, n) => docs.setFrames(d, n % 20 < 10 ? "groups" : "notes", [new Map([["title", `g${n}`]])]),
-    (d) => docs.setPlace(d, "latent", "collapsed", true),
+    (d) => docs.setPlaces(d, ["latent"], "collapsed", true),
   ];
   for (let n = 0; n < 50; n += 1) history.push(edits[n % 10](history.doc, n), `step ${n}`);
   const after = save(history.doc, style);
@@ -97,4 +98,16 @@ test("nodes are laid out from left to right along their links, rings included", 
   const places = arrange([box("c", "b"), box("a"), box("b", "a"), box("x", "y"), box("y", "x")]);
   assert.ok(places.get("a")[0] < places.get("b")[0] && places.get("b")[0] < places.get("c")[0]);
   assert.equal(places.size, 5);
+});
+
+test("links keep their ends in every shape", () => {
+  for (const shape of SHAPES) {
+    for (const end of [[300, 40], [-300, -90], [5, 5]]) {
+      const pieces = piecesBetween(shape, 0, 0, end[0], end[1]);
+      assert.deepEqual(pieces[0].slice(0, 2), [0, 0]);
+      assert.deepEqual(pieces.at(-1).slice(6), end);
+      pieces.slice(1).forEach((piece, at) => assert.deepEqual(piece.slice(0, 2), pieces[at].slice(6), `${shape} has no gaps`));
+      if (shape === "square") for (const [ax, ay, , , , , dx, dy] of pieces) assert.ok(ax === dx || ay === dy);
+    }
+  }
 });

@@ -79,7 +79,10 @@ export const named = (name) => name.split("/").map(encodeURIComponent).join("/")
 const one = (/** @type {string} */ id) => `jobs/${encodeURIComponent(id)}`;
 
 export const version = () => get("version");
-export const catalogue = () => get("nodes");
+/** @returns {Promise<import("./catalogue.js").Brief>} */
+export const catalogue = () => get("nodes?part=brief");
+/** @returns {Promise<import("./catalogue.js").Helps>} */
+export const helps = async () => (await get("nodes?part=help")).nodes;
 /** @param {Record<string, string>} query @returns {Promise<Job[]>} newest first */
 export const jobs = async (query) => (await get(`jobs?${new URLSearchParams(query)}`)).jobs;
 /** @param {string} id @returns {Promise<Job>} */
@@ -126,6 +129,20 @@ export function fileUrl(record, preview = "") {
   if (preview) query.set("preview", preview);
   return `view?${query}`;
 }
+
+/** Names of the model files that have a picture; none where the folder holds no models. @param {string} folder @returns {Promise<Set<string>>} */
+export async function pictured(folder) {
+  try {
+    const { files: found } = await get(`models/${encodeURIComponent(folder)}`);
+    return new Set(found.flatMap((/** @type {{name: string, preview: boolean}} */ file) => (file.preview ? [file.name] : [])));
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) return new Set();
+    throw error;
+  }
+}
+
+/** @param {string} folder of models @param {string} name */
+export const thumbnailUrl = (folder, name) => `api/v1/thumbnails/${encodeURIComponent(folder)}/${named(name)}`;
 
 /** A name from a list of files as a record. @param {string} name @param {"input" | "output" | "temp"} type @returns {FileRecord} */
 export function recordOf(name, type) {

@@ -1,12 +1,13 @@
 // The page as commands and panels see it: the open document, what can be done with it, the server, and what happens.
 
 import * as api from "./api.js";
-import { entryOf, setInput } from "./document.js";
+import { setInput } from "./document.js";
 import { opened, revisionOf } from "./files.js";
 import { exact, NotJson } from "./json.js";
 import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
 import { add } from "./search.js";
+import { subgraphOf } from "./subgraphs.js";
 import { NotAWorkflow } from "./workflow_file.js";
 
 /** @typedef {{name: string, title: string, writable: boolean}} FileOf where the open document came from; name is empty for one that was never saved */
@@ -41,10 +42,13 @@ export class App {
     /** @type {import("./themes.js").Themes} */
     this.themes = /** @type {any} */ (null);
     this.keyText = keyText;
+    /** The helps of nodes are being read, or are. @type {Promise<void> | null} */
+    this.learning = null;
     /** Keys of the person's own, by command. @type {Record<string, string[]>} */
     this.own = ownKeys();
-    /** The document's nodes when their problems were told. @type {Map<string, any>} */
+    /** What nodes were made of when their problems were told. @type {Map<string, any[]>} */
     this.blamed = new Map();
+    editor.learn = () => this.learn();
     events.on("document", () => this.forgive());
   }
 
@@ -89,15 +93,21 @@ export class App {
   /** Problems of the document: on their nodes, and as a list that leads to them. @param {import("./api.js").Problem[]} problems */
   showProblems(problems) {
     this.editor.problems = byNode(problems);
-    this.blamed = new Map([...this.editor.problems.keys()].map((id) => [id, entryOf(this.editor.root, id)]));
+    this.blamed = new Map([...this.editor.problems.keys()].map((id) => [id, this.state(id)]));
     this.notices.problems(problems, this.editor);
     this.editor.renderer.draw();
   }
 
+  /** What a node is made of: itself, and for an instance of a subgraph what may lie in it. @param {string} flat @returns {any[]} */
+  state(flat) {
+    const { doc, entry, id } = this.editor.find(flat);
+    return [entry, subgraphOf(doc, id) ? this.editor.root.get("subgraphs") : null];
+  }
+
   /** A node that was changed since is no longer blamed. */
   forgive() {
-    for (const [id, entry] of this.blamed) {
-      if (entryOf(this.editor.root, id) === entry) continue;
+    for (const [id, state] of this.blamed) {
+      if (this.state(id).every((part, at) => part === state[at])) continue;
       this.blamed.delete(id);
       this.editor.problems.delete(id);
       this.notices.forget(id);
@@ -150,8 +160,23 @@ export class App {
 
   /** Read the installed nodes and model files again. */
   async refresh() {
+    this.learning = null;
     this.editor.setCatalogue(await api.patient(api.catalogue));
     this.events.emit("catalogue", null);
+  }
+
+  /** Read what nodes are for. The page comes up without it, since nobody asks at once. @returns {Promise<void>} */
+  learn() {
+    this.learning ??= this.guard(async () => {
+      const { catalogue } = this.editor;
+      const helps = await api.helps();
+      if (this.editor.catalogue !== catalogue) return;
+      this.editor.setCatalogue(catalogue.data, helps);
+      this.events.emit("catalogue", null);
+    }).then(() => {
+      if (!this.editor.catalogue.helps) this.learning = null;
+    });
+    return this.learning;
   }
 }
 

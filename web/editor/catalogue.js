@@ -1,32 +1,50 @@
 // What nodes exist, and what a node of a workflow looks like: its inputs and outputs under the names that its class_type has for them.
 
 import { linkOf, refersTo } from "./document.js";
+import { definitionOf, givenBy, PREFIX } from "./subgraphs.js";
 import { isLiteral } from "./types.js";
 
 /**
  * @typedef {{name: string, type: string, required: boolean, default: any, has_default: boolean, minimum: any, maximum: any, step: any,
- *   choices: any[] | null, folder: string | null, pattern: string | null, max_length: number | null, multiline: boolean, lazy: boolean,
+ *   choices: any[] | null, folder: string | null, max_length: number | null, multiline: boolean, lazy: boolean,
  *   series: boolean, variadic: boolean, seed: boolean, socket_only: boolean, widget: Record<string, any>, help: string}} InputInfo
  * @typedef {{name: string, type: string, series: boolean, help: string}} OutputInfo
  * @typedef {{id: string, display_name: string, category: string, help: string, inputs: InputInfo[], outputs: OutputInfo[], aliases: any[],
- *   module: string, output_node: boolean, deprecated: boolean, experimental: boolean, version: string}} NodeInfo
+ *   module: string, output_node: boolean, deprecated: boolean, experimental: boolean}} NodeInfo
+ * @typedef {{nodes: Record<string, any>, files?: Record<string, string[]>}} Brief what the server sends: values
+ *   that are their defaults are left out
+ * @typedef {Record<string, {help: string, module: string, inputs: Record<string, string>, outputs: string[]}>} Helps
  * @typedef {{known: boolean, title: string, help: string, category: string, inputs: InputInfo[], outputs: OutputInfo[], outputNode: boolean,
  *   id: string}} Face
  */
 
+const DEEPEST = 64;
+const INPUT = {
+  required: true, default: null, has_default: false, minimum: null, maximum: null, step: null, choices: null, folder: null,
+  max_length: null, multiline: false, lazy: false, series: false, variadic: false, seed: false, socket_only: false, widget: {}, help: "",
+};
+const OUTPUT = { series: false, help: "" };
+const ALIAS = { display_name: "", inputs: {}, outputs: null, order: null, defaults: {} };
+
 /** @param {string} name @param {string} type @returns {InputInfo} */
-const plainInput = (name, type) => ({
-  name, type, required: false, default: null, has_default: false, minimum: null, maximum: null, step: null, choices: null, folder: null,
-  pattern: null, max_length: null, multiline: false, lazy: false, series: false, variadic: false, seed: false, socket_only: false,
-  widget: {}, help: "",
-});
+const plainInput = (name, type) => ({ ...INPUT, name, type, required: false });
+
+/** @param {any} brief @param {Helps[string]} [told] @returns {NodeInfo} */
+function nodeInfo(brief, told) {
+  const inputs = (brief.inputs ?? []).map((/** @type {any} */ input) => ({ ...INPUT, ...input, help: told?.inputs[input.name] ?? "" }));
+  const outputs = (brief.outputs ?? []).map((/** @type {any} */ output, /** @type {number} */ slot) => ({ ...OUTPUT, ...output, help: told?.outputs[slot] ?? "" }));
+  const aliases = (brief.aliases ?? []).map((/** @type {any} */ alias) => ({ ...ALIAS, ...alias }));
+  return { output_node: false, deprecated: false, experimental: false, ...brief, help: told?.help ?? "", module: told?.module ?? "", inputs, outputs, aliases };
+}
 
 export class Catalogue {
-  /** @param {{nodes: Record<string, NodeInfo>, files: Record<string, string[]>, failures: Record<string, string>}} data */
-  constructor(data) {
-    this.nodes = new Map(Object.entries(data.nodes));
-    this.files = data.files;
-    this.failures = data.failures;
+  /** @param {Brief} data @param {Helps} [helps] what nodes and their sockets are for; read when a person first wants to know */
+  constructor(data, helps) {
+    this.data = data;
+    this.helps = helps;
+    /** @type {Map<string, NodeInfo>} */
+    this.nodes = new Map(Object.entries(data.nodes).map(([id, brief]) => [id, nodeInfo(brief, helps?.[id])]));
+    this.files = data.files ?? {};
     /** Nothing is known yet: the server has not answered. */
     this.loading = this.nodes.size === 0;
     /** @type {Map<string, {info: NodeInfo, alias: any}>} */
@@ -34,6 +52,8 @@ export class Catalogue {
     for (const info of this.nodes.values()) for (const alias of info.aliases) this.aliases.set(alias.id, { info, alias });
     /** @type {Map<string, Face>} */
     this.faces = new Map();
+    /** @type {WeakMap<Map<string, any>, {subgraphs: any, found: Map<string, InputInfo>}>} */
+    this.insides = new WeakMap();
   }
 
   /** The declared face of a class, null for one that is not installed. @param {string} classType @returns {Face | null} */
@@ -56,38 +76,70 @@ export class Catalogue {
   }
 
   /** The face of a node as it stands in a document: variadic sockets counted out, subgraphs and unknown classes read from the document.
-   * @param {Map<string, any>} doc @param {Map<string, any>} entry @param {number} outputsUsed @returns {Face} */
-  face(doc, entry, outputsUsed = 0) {
+   * @param {Map<string, any>} doc @param {Map<string, any>} entry @param {number} outputsUsed @param {number} depth how many subgraphs lie around it
+   * @returns {Face} */
+  face(doc, entry, outputsUsed = 0, depth = 0) {
     const classType = String(entry.get("class_type") ?? "");
     const given = entry.get("inputs");
     const inputs = given instanceof Map ? given : new Map();
     const subgraph = classType.startsWith("subgraph:") ? doc.get("subgraphs")?.get?.(classType.slice(9)) : null;
-    if (subgraph instanceof Map) return this.subgraphFace(doc, classType, subgraph);
+    if (subgraph instanceof Map) return this.subgraphFace(doc, classType, subgraph, depth);
     const face = this.declared(classType);
     if (!face) return { ...unknownFace(classType, inputs, outputsUsed), known: this.loading };
     if (!face.inputs.some((item) => item.variadic) && [...inputs.keys()].every((name) => face.inputs.some((item) => item.name === name))) return face;
     return { ...face, inputs: spread(face, inputs) };
   }
 
-  /** @param {Map<string, any>} doc @param {string} classType @param {Map<string, any>} subgraph @returns {Face} */
-  subgraphFace(doc, classType, subgraph) {
+  /** Of each input of a subgraph the first one inside that it sets: what it takes, the other takes too.
+   * @param {Map<string, any>} doc @param {Map<string, any>} subgraph @param {number} depth @returns {Map<string, InputInfo>} */
+  setInside(doc, subgraph, depth) {
+    const subgraphs = doc.get("subgraphs");
+    const kept = this.insides.get(subgraph);
+    if (kept && kept.subgraphs === subgraphs) return kept.found;
+    /** @type {Map<string, InputInfo>} */
+    const found = new Map();
+    this.insides.set(subgraph, { subgraphs, found }); // now already, for one that contains itself
+    const nodes = subgraph.get("nodes");
+    for (const entry of nodes instanceof Map && depth < DEEPEST ? nodes.values() : []) {
+      const given = entry instanceof Map && entry.get("inputs");
+      for (const [name, value] of given instanceof Map ? given : []) {
+        const wanted = givenBy(value);
+        const info = wanted === null || found.has(wanted) ? undefined : this.face(doc, entry, 0, depth + 1).inputs.find((input) => input.name === name);
+        if (wanted !== null && info) found.set(wanted, info);
+      }
+    }
+    return found;
+  }
+
+  /** @param {Map<string, any>} doc @param {string} classType @param {Map<string, any>} subgraph @param {number} depth @returns {Face} */
+  subgraphFace(doc, classType, subgraph, depth) {
     const declared = subgraph.get("inputs");
+    const inside = this.setInside(doc, subgraph, depth);
     const inputs = [...(declared instanceof Map ? declared : new Map())].map(([name, info]) => {
-      const input = plainInput(name, String(info?.get?.("type") ?? "*"));
-      if (info?.has?.("default")) Object.assign(input, { default: info.get("default"), has_default: true });
-      return input;
+      const first = inside.get(name);
+      const input = { ...(first ?? plainInput(name, "*")), name, type: String(info?.get?.("type") ?? first?.type ?? "*") };
+      return info?.has?.("default") ? { ...input, required: false, default: info.get("default"), has_default: true } : input;
     });
     const given = subgraph.get("outputs");
     const outputs = [...(given instanceof Map ? given : new Map())].map(([name, value]) => ({ name, type: this.outputType(doc, subgraph, value), series: false, help: "" }));
     return { known: true, id: classType, title: classType.slice(9), help: "Several nodes as one; a double click opens it.", category: "subgraph", inputs, outputs, outputNode: false };
   }
 
-  /** The type of what a subgraph gives out; any, where that is again one of a subgraph. @param {Map<string, any>} doc @param {Map<string, any>} subgraph @param {any} value */
+  /** The type of what a subgraph gives out: that of the node inside, through nested subgraphs. @param {Map<string, any>} doc @param {Map<string, any>} subgraph
+   * @param {any} value @returns {string} */
   outputType(doc, subgraph, value) {
-    const link = linkOf(value);
-    const entry = link && subgraph.get("nodes")?.get?.(link.node);
-    if (!link || !(entry instanceof Map)) return "*";
-    return this.declared(String(entry.get("class_type") ?? ""))?.outputs[link.slot]?.type ?? "*";
+    for (let depth = 0; depth < DEEPEST; depth += 1) {
+      const passed = givenBy(value);
+      if (passed !== null) return String(subgraph.get("inputs")?.get?.(passed)?.get?.("type") ?? "*");
+      const link = linkOf(value);
+      const classType = link && String(subgraph.get("nodes")?.get?.(link.node)?.get?.("class_type") ?? "");
+      if (!link || !classType) return "*";
+      const nested = classType.startsWith(PREFIX) ? definitionOf(doc, classType.slice(PREFIX.length)) : null;
+      if (!nested) return this.declared(classType)?.outputs[link.slot]?.type ?? "*";
+      const outputs = nested.get("outputs");
+      [subgraph, value] = [nested, outputs instanceof Map ? [...outputs.values()][link.slot] : null];
+    }
+    return "*";
   }
 }
 

@@ -8,7 +8,8 @@ let lists = 0;
 /** @typedef {{label: string, value: any, picture?: string, missing?: boolean, act?: () => void}} Choice `act`: does something else than to choose */
 
 /** @param {import("./editor.js").Editor} editor @param {{place: () => any, label: string, choices: Choice[], value: any, pick: (value: any) => void,
- *   leave?: (step: number) => void}} combo */
+ *   leave?: (step: number) => void}} combo
+ * @returns {() => void} shows the choices again, which may have changed */
 export function openCombo(editor, { place, label, choices, value, pick, leave }) {
   const list = document.createElement("ul");
   list.id = `choices-${(lists += 1)}`;
@@ -72,4 +73,5 @@ export function openCombo(editor, { place, label, choices, value, pick, leave })
   at = Math.max(0, choices.findIndex((choice) => choice.value === value));
   show();
   if (host.getBoundingClientRect().bottom > window.innerHeight) host.classList.add("upward");
+  return () => host.isConnected && show();
 }

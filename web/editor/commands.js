@@ -83,6 +83,7 @@ export const COMMANDS = [
   { id: "connect", title: "Connect the two chosen nodes", group: "Nodes", keys: ["f"], run: connectChosen, when: several },
   { id: "mute", title: "Mute", group: "Nodes", keys: ["Mod+m"], icon: "mute", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "mute"), "Mute"), when: chosen },
   { id: "bypass", title: "Bypass", group: "Nodes", keys: ["Mod+b"], icon: "bypass", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "bypass"), "Bypass"), when: chosen },
+  { id: "about", title: "About the node", group: "Nodes", keys: ["i"], icon: "help", run: async (app) => (await import("./node_help.js")).showHelp(app, [...app.editor.selection][0]), when: chosen },
   { id: "collapse", title: "Collapse", group: "Nodes", keys: ["Alt+c"], icon: "collapse", run: collapse, when: chosen },
   { id: "pin", title: "Pin to its place", group: "Nodes", keys: ["p"], run: pin, when: chosen },
   { id: "group", title: "Group", group: "Nodes", keys: ["Mod+g"], icon: "group", run: group, when: chosen },
@@ -110,6 +111,9 @@ export const COMMANDS = [
   { id: "minimap", title: "Mini-map", group: "View", keys: ["Alt+m"], icon: "minimap", run: turn("minimap") },
   { id: "lock", title: "Dragging moves the view only", group: "View", keys: ["h"], run: turn("locked", true) },
   { id: "unlock", title: "Dragging moves nodes", group: "View", keys: ["v"], run: turn("locked", false) },
+  .../** @type {[import("./links.js").Shape, string][]} */ ([["curve", "curves"], ["straight", "straight lines"], ["square", "right angles"], ["hidden", "only of chosen nodes"]]).map(([shape, word]) => (
+    { id: `links-${shape}`, title: `Links: ${word}`, group: "View", keys: [], run: (/** @type {App} */ { editor }) => editor.shapeLinks(shape) }
+  )),
   { id: "find", title: "Find a node", group: "View", keys: ["Mod+f"], icon: "find", run: find },
   { id: "theme", title: "Dark or light", group: "View", keys: [], icon: "theme", run: (app) => app.themes.toggle() },
 

@@ -91,13 +91,12 @@ export function addNode(doc, id, classType, inputs, pos) {
 /** Remove nodes, the links to them and where they stood. @param {Doc} doc @param {Iterable<string>} ids @returns {Doc} */
 export function removeNodes(doc, ids) {
   const gone = new Set(ids);
-  let next = new Map(doc);
   const nodes = new Map();
   for (const [id, entry] of nodesOf(doc)) if (!gone.has(id)) nodes.set(id, withoutLinks(entry, (link) => gone.has(link.node)));
-  next.set("nodes", nodes);
-  for (const id of gone) {
-    if (layoutOf(next, "nodes").has(id)) next = putLayout(next, ["nodes", id], undefined);
-    if (layoutOf(next, "links").has(id)) next = putLayout(next, ["links", id], undefined);
+  let next = put(doc, ["nodes"], nodes);
+  for (const part of ["nodes", "links"]) {
+    const kept = new Map([...layoutOf(doc, part)].filter(([id]) => !gone.has(id)));
+    if (kept.size < layoutOf(doc, part).size) next = putLayout(next, [part], kept.size ? kept : undefined);
   }
   return next;
 }
@@ -147,20 +146,32 @@ export function move(doc, positions) {
   return putLayout(doc, ["nodes"], nodes);
 }
 
-/** @param {Doc} doc @param {string} id @param {string} key size, collapsed, color, pinned @param {any} value @returns {Doc} */
-export const setPlace = (doc, id, key, value) => putLayout(doc, ["nodes", id, key], value);
+/** @param {Doc} doc @param {Iterable<string>} ids @param {string} key size, collapsed, color, pinned @param {any} value @returns {Doc} */
+export function setPlaces(doc, ids, key, value) {
+  const places = new Map(layoutOf(doc, "nodes"));
+  for (const id of ids) {
+    const place = put(mapOf(places.get(id)), [key], value);
+    if (place.size) places.set(id, place);
+    else places.delete(id);
+  }
+  return putLayout(doc, ["nodes"], places.size ? places : undefined);
+}
 
-/** @param {Doc} doc @param {string} id @param {string} key title, mode, seed_policy @param {any} value @returns {Doc} */
-export function setMeta(doc, id, key, value) {
-  const next = put(doc, ["nodes", id, "_meta", key], value);
-  return metaOf(entryOf(next, id)).size ? next : put(next, ["nodes", id, "_meta"], undefined);
+/** @param {Doc} doc @param {Iterable<string>} ids @param {string} key title, mode, seed_policy @param {any} value @returns {Doc} */
+export function setMetas(doc, ids, key, value) {
+  const nodes = new Map(nodesOf(doc));
+  for (const id of ids) {
+    const meta = put(metaOf(entryOf(doc, id)), [key], value);
+    nodes.set(id, put(entryOf(doc, id), ["_meta"], meta.size ? meta : undefined));
+  }
+  return put(doc, ["nodes"], nodes);
 }
 
 /** @param {Doc} doc @param {Iterable<string>} ids @param {"mute" | "bypass"} mode @returns {Doc} all get the mode, or lose it if all had it */
 export function toggleMode(doc, ids, mode) {
   const all = [...ids];
   const had = all.every((id) => modeOf(entryOf(doc, id)) === mode);
-  return all.reduce((next, id) => setMeta(next, id, "mode", had ? undefined : mode), doc);
+  return setMetas(doc, all, "mode", had ? undefined : mode);
 }
 
 /** @param {Doc} doc @param {string} id @param {string} name */

@@ -12,28 +12,33 @@ import { colourOf, shapeOf } from "./types.js";
 /** @typedef {Record<string, string>} Colours */
 
 const FONT = "system-ui, sans-serif";
+const TITLES = `600 14px ${FONT}`;
+const WORDS = `13px ${FONT}`;
 const PLAIN_BELOW = 0.45;
+/** Smaller than this a title cannot be read, and an outline is thinner than a pixel. */
+const BARE_BELOW = 0.25;
 
 /** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {Colours} colours */
 export function drawNode(c, node, stage, colours) {
   const { scale } = stage.view;
   const state = stage.states.get(node.id);
-  const problems = stage.problems.get(node.id);
+  const problems = stage.problemsOf(node.id);
   const plain = scale < PLAIN_BELOW;
+  const bare = scale < BARE_BELOW;
   if (node.mode === "mute") c.globalAlpha = 0.4;
   body(c, node, colours, plain);
-  outline(c, node, stage, state, problems, colours, scale);
-  if (scale > 0.12) title(c, node, colours, plain);
+  outline(c, node, stage, state, problems, colours);
+  if (!bare) title(c, node, colours, plain);
   if (!plain) {
     if (!node.collapsed) widgets(c, node, stage, problems, colours);
     sockets(c, node, stage, colours);
   }
   c.globalAlpha = 1;
   if (node.picture) drawPictures(c, node, stage);
-  const text = node.picture && stage.run?.texts.get(node.id);
+  const text = node.picture && stage.text(node.id);
   if (node.picture && text) paragraph(c, text, node.x + 14, node.y + node.picture.y + 4, node.w - 28, node.picture.h - 4, colours, "");
   if (state) drawProgress(c, node, state, colours, plain);
-  if (!plain && problems?.length) drawProblems(c, node, problems, colours, scale);
+  if (!plain && problems.length) drawProblems(c, node, problems, colours, scale);
 }
 
 /** @param {Canvas} c @param {NodeView} node @param {Colours} colours @param {boolean} plain */
@@ -57,14 +62,16 @@ function body(c, node, colours, plain) {
   c.globalAlpha = node.mode === "mute" ? 0.4 : 1;
 }
 
-/** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {any} state @param {any[] | undefined} problems @param {Colours} colours
- * @param {number} scale */
-function outline(c, node, stage, state, problems, colours, scale) {
+/** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {any} state @param {any[]} problems @param {Colours} colours */
+function outline(c, node, stage, state, problems, colours) {
+  const { scale } = stage.view;
   const chosen = stage.selection.has(node.id);
-  const colour = problems?.length || state?.state === "failed" || !node.face.known ? colours.error : state?.state === "running" ? colours.running : chosen ? colours.select : colours.line;
+  const colour = problems.length || state?.state === "failed" || !node.face.known ? colours.error : state?.state === "running" ? colours.running : chosen ? colours.select : colours.line;
   const thick = chosen || colour !== colours.line;
+  if (!thick && scale < BARE_BELOW) return;
   c.strokeStyle = colour;
   c.lineWidth = thick ? Math.max(2, 1.6 / scale) : 1;
+  if (scale < PLAIN_BELOW) return c.strokeRect(node.x, node.y, node.w, node.h);
   c.beginPath();
   c.roundRect(node.x, node.y, node.w, node.h, 9);
   c.stroke();
@@ -82,9 +89,9 @@ function title(c, node, colours, plain) {
   c.fillStyle = colours.text;
   c.textAlign = "left";
   c.textBaseline = "middle";
-  c.font = `600 14px ${FONT}`;
+  c.font = TITLES;
   const marks = `${node.pinned ? " ⚲" : ""}${node.mode === "mute" ? "  muted" : node.mode === "bypass" ? "  bypassed" : ""}${node.face.known ? "" : "  missing"}`;
-  c.fillText(fitted(c, node.title + marks, node.w - 44), node.x + 28, middle + 1);
+  c.fillText(fitted(c, TITLES, node.title + marks, node.w - 44), node.x + 28, middle + 1);
   if (plain) return;
   c.fillStyle = colours.dim;
   c.beginPath();
@@ -96,10 +103,11 @@ function title(c, node, colours, plain) {
 /** @type {Map<string, string>} */
 const cuts = new Map();
 
-/** A text that fits, with an ellipsis if need be. @param {Canvas} c @param {string} text @param {number} width */
-export function fitted(c, text, width) {
+/** A text that fits, with an ellipsis if need be. @param {Canvas} c @param {string} font that is set: asking the canvas for it is slow
+ * @param {string} text @param {number} width */
+export function fitted(c, font, text, width) {
   const short = text.length > 300 ? text.slice(0, 300) : text;
-  const key = `${c.font}|${Math.round(width)}|${short}`;
+  const key = `${font}|${Math.round(width)}|${short}`;
   const kept = cuts.get(key);
   if (kept !== undefined) return kept;
   let found = short;
@@ -134,7 +142,7 @@ function mark(c, type, x, y, filled, size = 5) {
 
 /** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {Colours} colours */
 function sockets(c, node, stage, colours) {
-  c.font = `13px ${FONT}`;
+  c.font = WORDS;
   c.textBaseline = "middle";
   const { open } = stage;
   const quiet = c.globalAlpha;
@@ -167,9 +175,9 @@ function sockets(c, node, stage, colours) {
   c.stroke();
 }
 
-/** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {any[] | undefined} problems @param {Colours} colours */
+/** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {any[]} problems @param {Colours} colours */
 function widgets(c, node, stage, problems, colours) {
-  c.font = `13px ${FONT}`;
+  c.font = WORDS;
   c.textBaseline = "middle";
   for (const widget of node.widgets) {
     if (stage.editing?.id === node.id && stage.editing.name === widget.name && widget.info.multiline) continue;
@@ -179,7 +187,7 @@ function widgets(c, node, stage, problems, colours) {
     c.beginPath();
     c.roundRect(x, y, w, h, tall ? 5 : h / 2);
     c.fill();
-    const wrong = problems?.some((item) => item.input === widget.name) || isMissing(stage, widget);
+    const wrong = problems.some((item) => item.input === widget.name) || isMissing(stage, widget);
     c.strokeStyle = wrong ? colours.error : colours.widgetLine;
     c.lineWidth = wrong ? 2 : 1;
     c.stroke();
@@ -192,7 +200,7 @@ function widgets(c, node, stage, problems, colours) {
     const arrows = !widget.linked && !seed && isNumber(widget.value);
     c.textAlign = "left";
     c.fillStyle = colours.dim;
-    const label = fitted(c, widget.name.replaceAll("_", " "), w * 0.6);
+    const label = fitted(c, WORDS, widget.name.replaceAll("_", " "), w * 0.6);
     c.fillText(label, x + (arrows ? 20 : 12), middle);
     if (arrows) {
       c.beginPath();
@@ -203,14 +211,14 @@ function widgets(c, node, stage, problems, colours) {
     }
     if (widget.given !== null) {
       c.textAlign = "right";
-      c.fillText(fitted(c, `← ${widget.given}`, w * 0.5), x + w - 12, middle);
+      c.fillText(fitted(c, WORDS, `← ${widget.given}`, w * 0.5), x + w - 12, middle);
     }
     if (widget.linked) continue;
     if (seed) policy(c, seedPolicy(stage.doc, node.id, widget.name), x + w - 14, middle, colours);
     c.textAlign = "right";
     c.fillStyle = wrong ? colours.error : colours.text;
     const room = w - c.measureText(label).width - 48;
-    c.fillText(fitted(c, shown(widget), room), x + w - (seed ? 28 : arrows || widget.info.type.includes("COMBO") ? 20 : 12), middle);
+    c.fillText(fitted(c, WORDS, shown(widget), room), x + w - (seed ? 28 : arrows || widget.info.type.includes("COMBO") ? 20 : 12), middle);
     if (widget.info.type.includes("COMBO")) {
       c.fillStyle = colours.dim;
       c.beginPath();
@@ -281,6 +289,7 @@ export function paragraph(c, text, x, y, w, h, colours, hint) {
   const key = `${Math.round(w)}|${rows}|${text.slice(0, 2000)}`;
   let lines = wrapped.get(key);
   if (!lines) {
+    c.font = WORDS;
     lines = [];
     for (const line of text.slice(0, 2000).split("\n")) {
       let current = "";
@@ -296,8 +305,9 @@ export function paragraph(c, text, x, y, w, h, colours, hint) {
     if (wrapped.size > 2000) wrapped.clear();
     wrapped.set(key, lines);
   }
+  c.font = WORDS;
   c.textAlign = "left";
   c.fillStyle = text ? colours.text : colours.dim;
   if (!text) c.fillText(hint, x, y + 8);
-  lines.slice(0, rows).forEach((line, row) => c.fillText(fitted(c, line, w), x, y + 8 + row * 17));
+  lines.slice(0, rows).forEach((line, row) => c.fillText(fitted(c, WORDS, line, w), x, y + 8 + row * 17));
 }

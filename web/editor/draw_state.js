@@ -9,6 +9,7 @@ import { TITLE } from "./scene.js";
 /** @typedef {Record<string, string>} Colours */
 
 const FONT = "system-ui, sans-serif";
+const SMALL = `12px ${FONT}`;
 
 /** @param {Canvas} c @param {NodeView} node @param {Stage} stage */
 export function drawPictures(c, node, stage) {
@@ -65,12 +66,12 @@ export function badge(state, now = Date.now() / 1000) {
 /** @param {Canvas} c @param {NodeView} node @param {any[]} problems @param {Colours} colours @param {number} scale */
 export function drawProblems(c, node, problems, colours, scale) {
   if (scale < 0.4) return;
-  c.font = `12px ${FONT}`;
+  c.font = SMALL;
   c.textAlign = "left";
   c.textBaseline = "middle";
   problems.slice(0, 3).forEach((item, at) => {
     c.fillStyle = colours.error;
-    c.fillText(fitted(c, `⚠ ${item.input ? `${item.input}: ` : ""}${item.message}`, Math.max(node.w, 260)), node.x, node.y + node.h + 13 + at * 16);
+    c.fillText(fitted(c, SMALL, `⚠ ${item.input ? `${item.input}: ` : ""}${item.message}`, Math.max(node.w, 260)), node.x, node.y + node.h + 13 + at * 16);
   });
 }
 

@@ -1,28 +1,34 @@
 // One open document and all that the page knows of it. Every change of the document goes through `edit`, so everything can be undone.
 
 import { Catalogue } from "./catalogue.js";
-import { move, nodesOf } from "./document.js";
+import { entryOf, metaOf, move, nodesOf } from "./document.js";
 import { History } from "./history.js";
 import { EASEL_STYLE } from "./json.js";
 import { open as openSockets } from "./linking.js";
+import { SHAPES } from "./links.js";
 import { Renderer } from "./renderer.js";
 import { PICTURE, Scene } from "./scene.js";
-import { definitionOf, innerOf, outerOf } from "./subgraphs.js";
+import { definitionOf, innerOf, outerOf, wayTo } from "./subgraphs.js";
 import { Tips } from "./tips.js";
 import { View } from "./view.js";
 
 /** @typedef {{x: number, y: number, w: number, h: number}} Box */
+/** @typedef {import("./scene.js").NodeView} NodeView */
+/** @typedef {{name: string, id: string}} Entered name of a subgraph, id of the node that is an instance of it */
 
 const NARROW = 700;
 const READABLE = 0.75;
+const SHAPE = "easel.links";
+
+const keptShape = () => SHAPES.find((shape) => shape === localStorage.getItem(SHAPE)) ?? "curve";
 
 export class Editor {
   /** @param {HTMLCanvasElement} canvas @param {import("./events.js").Events} events */
   constructor(canvas, events) {
     this.canvas = canvas;
-    this.catalogue = new Catalogue({ nodes: {}, files: {}, failures: {} });
+    this.catalogue = new Catalogue({ nodes: {} });
     this.events = events;
-    this.scene = new Scene();
+    this.scene = new Scene(keptShape());
     this.view = new View();
     this.history = new History(new Map());
     /** How the open file is written: its indentation and other habits. */
@@ -47,13 +53,15 @@ export class Editor {
     this.placeField = null;
     /** The node under the pointer. @type {import("./scene.js").NodeView | null} */
     this.under = null;
-    /** The subgraphs that are open, the innermost last. @type {string[]} */
+    /** The subgraphs that are open, the innermost last, and through which of their instances. @type {Entered[]} */
     this.entered = [];
     this.minimap = true;
     /** Dragging pans, whatever it begins on. */
     this.locked = false;
     this.snap = false;
     this.raises = 0;
+    /** Sees to it that the catalogue says what nodes are for. @type {() => Promise<void>} */
+    this.learn = async () => {};
     this.tips = new Tips(this);
     this.renderer = new Renderer(canvas, () => this);
     new ResizeObserver(() => {
@@ -76,22 +84,29 @@ export class Editor {
 
   /** The name of the subgraph that is open, empty for none. */
   get inside() {
-    return this.entered[this.entered.length - 1] ?? "";
+    return this.entered[this.entered.length - 1]?.name ?? "";
   }
 
-  /** Open subgraphs, from the outside to the inside. @param {string[]} names */
-  enter(names) {
-    this.entered = names;
+  /** What the ids of the open subgraph's nodes begin with when a job tells of them. */
+  get path() {
+    return this.entered.map(({ id }) => `${id}:`).join("");
+  }
+
+  /** Open subgraphs, from the outside to the inside. @param {Entered[]} entered */
+  enter(entered) {
+    this.entered = entered;
     this.selection.clear();
-    this.scene = new Scene();
+    this.scene = new Scene(this.scene.shape);
     this.rebuild();
     this.firstLook();
     this.events.emit("selection", null);
     this.events.emit("entered", null);
   }
 
+  /** How far the run is, by the ids of what is open. @type {{get: (id: string) => import("./runs.js").NodeState | undefined}} */
   get states() {
-    return this.inside ? new Map() : (this.run?.states ?? new Map());
+    const { run, path } = this;
+    return { get: (id) => run?.states.get(path + id) };
   }
 
   get open() {
@@ -100,7 +115,24 @@ export class Editor {
 
   /** Pictures that a node shows: results, previews, or the input that it loads. @param {string} id @returns {HTMLImageElement[]} */
   pictures(id) {
-    return (this.inside ? null : this.run?.pictures.get(id)) ?? this.scene.nodes.get(id)?.loaded ?? [];
+    return this.run?.pictures.get(this.path + id) ?? this.scene.nodes.get(id)?.loaded ?? [];
+  }
+
+  /** What is wrong with a node of what is open. @param {string} id @returns {any[]} */
+  problemsOf(id) {
+    return this.problems.get(this.path + id) ?? [];
+  }
+
+  /** What a node says of its result. @param {string} id */
+  text(id) {
+    return this.run?.texts.get(this.path + id);
+  }
+
+  /** @param {import("./links.js").Shape} shape of links */
+  shapeLinks(shape) {
+    localStorage.setItem(SHAPE, shape);
+    this.scene.shape = shape;
+    this.layout();
   }
 
   /** @param {import("./workflow_file.js").Opened} opened */
@@ -154,16 +186,46 @@ export class Editor {
 
   /** @param {Iterable<string>} ids */
   select(ids) {
+    const before = this.selection;
     this.selection = new Set(ids);
     this.events.emit("selection", null);
-    this.renderer.draw();
+    if (this.scene.shape === "hidden") this.renderer.draw();
+    else this.renderer.drawNodes(this.views([...before, ...this.selection]));
   }
 
   /** Bring nodes to the front. @param {string[]} ids */
   raise(ids) {
     for (const id of ids) this.scene.raised.set(id, (this.raises += 1));
     this.scene.sort();
-    this.renderer.draw();
+    this.renderer.drawNodes(this.views(ids));
+  }
+
+  /** @param {Iterable<string>} ids @returns {NodeView[]} */
+  views(ids) {
+    return [...ids].flatMap((id) => this.scene.nodes.get(id) ?? []);
+  }
+
+  /** A node by its flat id, or the innermost instance around it, and the graph that it stands in. @param {string} flat */
+  find(flat) {
+    const { entered, id } = wayTo(this.root, flat);
+    const outer = id ? entered : entered.slice(0, -1);
+    const last = outer[outer.length - 1];
+    const doc = last ? innerOf(this.root, last.name) : this.root;
+    const found = id || (entered[entered.length - 1]?.id ?? "");
+    return { doc, outer, id: found, entry: entryOf(doc, found) };
+  }
+
+  /** The title of a node by its flat id; empty when there is none. @param {string} flat */
+  titleOf(flat) {
+    const { doc, entry } = this.find(flat);
+    return entry.size ? String(metaOf(entry).get("title") ?? this.catalogue.face(doc, entry).title) : "";
+  }
+
+  /** Show a node wherever it is, by the id that it has when all subgraphs are laid flat. @param {string} flat */
+  reveal(flat) {
+    const { outer, id } = this.find(flat);
+    if (outer.map((step) => `${step.id}:`).join("") !== this.path) this.enter(outer);
+    this.show(id);
   }
 
   /** Choose a node and bring it to the middle of the view. @param {string} id */
@@ -181,13 +243,13 @@ export class Editor {
     const under = at ? this.scene.nodeAt(at.x, at.y) : null;
     this.tips.point(at, under);
     if (under === this.under) return;
+    this.renderer.drawNodes([this.under, under].filter((node) => node !== null));
     this.under = under;
-    this.renderer.draw();
   }
 
-  /** @param {any} data what /api/v1/nodes gives */
-  setCatalogue(data) {
-    this.catalogue = new Catalogue(data);
+  /** @param {import("./catalogue.js").Brief} data @param {import("./catalogue.js").Helps} [helps] */
+  setCatalogue(data, helps) {
+    this.catalogue = new Catalogue(data, helps);
     this.rebuild();
   }
 
@@ -195,7 +257,7 @@ export class Editor {
   step(way) {
     const label = this.history[way]();
     if (label === null) return;
-    const there = this.entered.findIndex((name) => !definitionOf(this.root, name));
+    const there = this.entered.findIndex(({ name }) => !definitionOf(this.root, name));
     if (there >= 0) this.enter(this.entered.slice(0, there));
     else this.rebuild();
   }
@@ -219,15 +281,13 @@ export class Editor {
 
   /** How much room the results of a node need. @param {string} id */
   shownHeight(id) {
-    if (this.inside) return 0;
-    if (this.run?.pictures.has(id)) return PICTURE;
-    const text = this.run?.texts.get(id);
+    if (this.run?.pictures.has(this.path + id)) return PICTURE;
+    const text = this.text(id);
     return text === undefined ? 0 : Math.min(PICTURE, text.split("\n").length * 17 + 26);
   }
 
   /** Pictures came or went: nodes may have another size. */
   layout() {
-    this.scene.build(this.doc, this.catalogue, (id) => this.shownHeight(id), () => this.renderer.draw());
-    this.renderer.draw();
+    this.renderer.draw(this.scene.build(this.doc, this.catalogue, (id) => this.shownHeight(id), () => this.renderer.draw()));
   }
 }

@@ -27,9 +27,10 @@ export async function opened(app, text) {
 async function imported(app, body) {
   const answer = /** @type {Map<string, any>} */ (read(await app.api.ask("import", { method: "POST", body })));
   const problems = (answer.get("problems") ?? []).map((/** @type {Map<string, any>} */ item) => `${item.get("message") ?? ""} ${item.get("hint") ?? ""}`.trim());
+  const notes = (answer.get("notes") ?? []).map(String);
   const doc = answer.get("workflow");
   if (!(doc instanceof Map)) throw new NotAWorkflow(problems[0] ?? "There is no workflow in this file.");
-  return { doc, style: undefined, kind: "easel", notes: problems.slice(0, 5) };
+  return { doc, style: undefined, kind: "easel", notes: [...notes.slice(0, 5), ...problems.slice(0, 5)] };
 }
 
 /** A file that was chosen or dropped. @param {App} app @param {File} file @param {[number, number]} [at] the point of the world it was dropped at */

@@ -1,7 +1,7 @@
 // Gestures that change the view or the choice of nodes.
 
 import { setInput } from "./document.js";
-import { curvesOf } from "./scene.js";
+import { curvesOf } from "./links.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./pointer.js").At} At */
@@ -11,6 +11,7 @@ import { curvesOf } from "./scene.js";
 export function pan({ view }, from, click) {
   const { x, y } = view;
   return {
+    looks: true,
     move: (at) => void Object.assign(view, { x: x + at.sx - from.sx, y: y + at.sy - from.sy, fitted: false }),
     up: (_, moved) => moved || click(),
     cancel: () => void Object.assign(view, { x, y }),
@@ -21,6 +22,7 @@ export function pan({ view }, from, click) {
 export function zoomDrag({ view }, from) {
   let last = from.sy;
   return {
+    looks: true,
     move: (at) => {
       view.zoom(Math.exp((last - at.sy) / 150), from.sx, from.sy);
       last = at.sy;
@@ -36,6 +38,7 @@ export function pinch({ view }, down) {
   };
   let last = look();
   return {
+    looks: true,
     move: () => {
       if (down.size < 2) return;
       const now = look();
@@ -51,8 +54,8 @@ export function pinch({ view }, down) {
 export function minimapJump({ view, renderer }, at, area) {
   const jump = (/** @type {At} */ to) => view.centre((to.sx - area.left) / area.scale, (to.sy - area.top) / area.scale);
   jump(at);
-  renderer.draw();
-  return { move: jump };
+  renderer.look();
+  return { looks: true, move: jump };
 }
 
 /** @param {Editor} editor @param {At} from @returns {Gesture} */

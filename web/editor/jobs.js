@@ -84,7 +84,7 @@ export class Jobs {
       else editor.renderer.draw();
       events.emit("run", run);
     });
-    run.warned = (id, message, hint) => this.app.say(`${editor.scene.nodes.get(id)?.title ?? id}: ${message}`, "error", hint);
+    run.warned = (id, message, hint) => this.app.say(`${editor.titleOf(id) || id}: ${message}`, "error", hint);
     this.followed = run;
     if (shown) {
       this.shown.add(id);

@@ -1,7 +1,8 @@
 // Links by drag: from an output, from an input backwards, or the end of a link taken to another place.
 
 import { connect, entryOf, inputsOf, linkOf, setInput, wouldLoop } from "./document.js";
-import { inputPoint, outputPoint, widgetAt } from "./scene.js";
+import { inputPoint, outputPoint } from "./links.js";
+import { widgetAt } from "./scene.js";
 import { fits } from "./types.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */

@@ -1,6 +1,7 @@
 // Gestures that move and resize nodes, groups and reroutes. The scene is moved while the pointer is down, the document when it is let go.
 
-import { connect, extract, framesOf, merge, put, setFrames, setPlace, setReroutes } from "./document.js";
+import { connect, extract, framesOf, merge, put, setFrames, setPlaces, setReroutes } from "./document.js";
+import { partsOf } from "./scene.js";
 import { fits } from "./types.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
@@ -10,6 +11,8 @@ import { fits } from "./types.js";
 /** @typedef {import("./scene.js").GroupView} GroupView */
 
 export const GRID = 10;
+/** Nodes that are drawn alone while they are moved; with more of them all is drawn. */
+const FEW = 3;
 let clones = 0;
 
 /** @param {number} value @param {At} at @param {Editor} editor */
@@ -34,12 +37,19 @@ export function moveNodes(editor, node, from, click) {
     }
     return [...editor.selection].flatMap((id) => editor.scene.nodes.get(id) ?? []).filter((view) => !view.pinned).map((view) => ({ view, x: view.x, y: view.y }));
   };
+  const shown = () => {
+    const ids = new Set((origins ?? []).map(({ view }) => view.id));
+    editor.renderer.draw(ids.size > FEW ? null : partsOf(ids, editor.scene.nodes, editor.scene.links));
+  };
   return {
+    looks: true,
     move: (at, moved) => {
       if (!moved) return;
       origins ??= begin();
+      shown();
       for (const { view, x, y } of origins) [view.x, view.y] = [snapped(x + at.x - from.x, at, editor), snapped(y + at.y - from.y, at, editor)];
       editor.overLink = origins.length === 1 ? insertion(editor, origins[0].view) : null;
+      shown();
     },
     up: (_, moved) => {
       if (!moved) {
@@ -57,6 +67,7 @@ export function moveNodes(editor, node, from, click) {
     cancel: () => {
       editor.overLink = null;
       for (const { view, x, y } of origins ?? []) [view.x, view.y] = [x, y];
+      editor.renderer.draw();
       if (step) editor.undo();
     },
   };
@@ -93,7 +104,7 @@ export function resizeNode(editor, node, from) {
   editor.select([node.id]);
   const size = (/** @type {At} */ at) => [Math.max(140, snapped(w + at.x - from.x, at, editor)), Math.max(node.minH, snapped(h + at.y - from.y, at, editor))];
   return {
-    move: (at, moved) => moved && editor.edit(setPlace(editor.doc, node.id, "size", size(at)), "Resize", `size ${node.id}`),
+    move: (at, moved) => moved && editor.edit(setPlaces(editor.doc, [node.id], "size", size(at)), "Resize", `size ${node.id}`),
     up: () => editor.history.settle(),
     cancel: () => editor.doc !== before && editor.undo(),
   };

@@ -1,6 +1,6 @@
 // What commands do to the chosen nodes.
 
-import { connect, entryOf, extract, framesOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setFrames, setMeta, setPlace, wouldLoop } from "./document.js";
+import { connect, entryOf, extract, framesOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setFrames, setMetas, setPlaces, wouldLoop } from "./document.js";
 import { membersOf } from "./moving.js";
 import { askText } from "./dialogs.js";
 import { subgraphOf, toSubgraph, unpack } from "./subgraphs.js";
@@ -13,7 +13,7 @@ import { fits } from "./types.js";
 function togglePlace({ editor }, key, label) {
   const all = [...editor.selection];
   const had = all.every((id) => editor.scene.nodes.get(id)?.[key]);
-  editor.edit(all.reduce((doc, id) => setPlace(doc, id, key, had ? undefined : true), editor.doc), label);
+  editor.edit(setPlaces(editor.doc, all, key, had ? undefined : true), label);
 }
 
 /** @param {App} app */
@@ -135,8 +135,9 @@ export async function makeSubgraph(app) {
 
 /** @param {App} app */
 export function enterSubgraph({ editor }) {
-  const name = subgraphOf(editor.doc, [...editor.selection][0] ?? "");
-  if (name) editor.enter([...editor.entered, name]);
+  const id = [...editor.selection][0] ?? "";
+  const name = subgraphOf(editor.doc, id);
+  if (name) editor.enter([...editor.entered, { name, id }]);
 }
 
 /** @param {App} app */
@@ -155,11 +156,11 @@ export function leave({ editor }) {
 
 /** @param {App} app @param {string} id @param {string} title */
 export function setTitle({ editor }, id, title) {
-  if (title.trim() !== String(metaOf(entryOf(editor.doc, id)).get("title") ?? "")) editor.edit(setMeta(editor.doc, id, "title", title.trim() || undefined), "Rename");
+  if (title.trim() !== String(metaOf(entryOf(editor.doc, id)).get("title") ?? "")) editor.edit(setMetas(editor.doc, [id], "title", title.trim() || undefined), "Rename");
 }
 
 /** @param {App} app @param {string} id @param {string} color */
-export const setColour = ({ editor }, id, color) => editor.edit([...new Set([id, ...editor.selection])].reduce((doc, one) => setPlace(doc, one, "color", color || undefined), editor.doc), "Colour");
+export const setColour = ({ editor }, id, color) => editor.edit(setPlaces(editor.doc, new Set([id, ...editor.selection]), "color", color || undefined), "Colour");
 
 /** Values of all inputs back to what the node declares. @param {App} app @param {string} id */
 export function resetValues({ editor }, id) {

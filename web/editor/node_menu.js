@@ -7,8 +7,9 @@ import { changeGroup, membersOf } from "./moving.js";
 import { addNote, removeGroup, resetValues, setColour, setTitle } from "./node_commands.js";
 import { splitLink } from "./rerouting.js";
 import { TITLE, widgetAt } from "./scene.js";
-import { search } from "./search.js";
-import { expose, promote, subgraphOf } from "./subgraphs.js";
+import { replace, search } from "./search.js";
+import { definitionOf, expose, GIVEN, promote, subgraphOf } from "./subgraphs.js";
+import { fits } from "./types.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./menu.js").Item} Item */
@@ -47,6 +48,7 @@ export function openCanvasMenu(app, at) {
     { title: "Add a node", keys: "double click", run: () => search(app, [at.x, at.y]) },
     { title: "Add a note", run: () => addNote(app, [at.x, at.y]) },
     ...(group ? groupItems(app, group) : []),
+    ...(editor.inside ? [{ title: "Inputs and outputs of the subgraph…", run: async () => (await import("./subgraph_ports.js")).openPorts(app) }] : []),
     null,
     ...items(app, ["paste", "select-all", "fit", "layout", "find"]),
     null,
@@ -56,7 +58,8 @@ export function openCanvasMenu(app, at) {
 
 /** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
 const nodeItems = (app, id, at) => [
-  ...items(app, ["run-to", "rename", "edit-values"]),
+  ...items(app, ["run-to", "rename", "edit-values", "about"]),
+  ...(app.editor.scene.nodes.get(id)?.face.known ? [] : [{ title: "Take another node instead…", run: () => replace(app, id) }]),
   ...subgraphItems(app, id, at),
   null,
   ...items(app, ["copy", "duplicate", "mute", "bypass", "collapse", "pin", "group"]),
@@ -73,8 +76,18 @@ function subgraphItems(app, id, at) {
   const node = editor.scene.nodes.get(id);
   if (!editor.inside || !node) return found;
   const open = node.inputs.filter((socket) => !socket.link && socket.given === null);
+  const given = node.inputs.filter((socket) => socket.given !== null);
+  const ports = [...(definitionOf(editor.root, editor.inside)?.get("inputs") ?? new Map())].map(([name, info]) => ({ name, type: String(info?.get?.("type") ?? "*") }));
+  const pairs = open.flatMap((socket) => ports.filter((port) => fits(port.type, socket.type)).map((port) => ({ socket, port: port.name })));
+  const set = (/** @type {string} */ name, /** @type {any} */ value, /** @type {string} */ label) => editor.edit(setInput(editor.doc, id, name, value), label);
   return [
     ...found,
+    { title: "An input takes one of the subgraph…", disabled: !pairs.length, run: () => openMenu(app, at, pairs.map(({ socket, port }) => ({
+      title: `${socket.label} ← ${port}`, run: () => set(socket.name, new Map([[GIVEN, port]]), "Take an input"),
+    }))) },
+    ...(given.length ? [{ title: "An input is its own again…", run: () => openMenu(app, at, given.map((socket) => ({
+      title: `${socket.label} ← ${socket.given}`, run: () => set(socket.name, socket.info.has_default ? socket.info.default : undefined, "Own value"),
+    }))) }] : []),
     { title: "An input becomes one of the subgraph…", disabled: !open.length, run: () => openMenu(app, at, open.map((socket) => ({
       title: socket.label, run: () => editor.editRoot(promote(editor.root, editor.inside, id, socket.name, socket.type), "Promote"),
     }))) },
@@ -84,13 +97,26 @@ function subgraphItems(app, id, at) {
   ];
 }
 
+/** What is done with all nodes of a group. @param {App} app @param {string[]} ids @returns {Item[]} */
+const memberItems = (app, ids) => [
+  { title: "Choose its nodes", run: () => app.editor.select(ids) },
+  ...["run-group", "mute", "bypass", "collapse"].map((id) => {
+    const command = /** @type {import("./commands.js").Command} */ (app.commands.get(id));
+    const title = id === "run-group" ? "Run the group" : `${command.title} the group`;
+    return { title, disabled: !ids.length, run: () => {
+      app.editor.select(ids);
+      return command.run(app);
+    } };
+  }),
+];
+
 /** @param {App} app @param {import("./scene.js").GroupView} group @returns {Item[]} */
 function groupItems(app, group) {
   const note = group.kind === "notes";
   return [
     null,
     { title: note ? "Write the note" : "Rename the group", run: () => renameGroup(app, group) },
-    ...(note ? [] : [{ title: "Choose its nodes", run: () => app.editor.select(membersOf(app.editor, group).map((node) => node.id)) }]),
+    ...(note ? [] : memberItems(app, membersOf(app.editor, group).map((node) => node.id))),
     { title: note ? "Remove the note" : "Remove the group, not its nodes", run: () => removeGroup(app, group) },
     ...GROUP_COLOURS.map(([title, color]) => ({ title, run: () => app.editor.edit(changeGroup(app.editor, group, "color", color), "Colour") })),
   ];
@@ -117,7 +143,7 @@ export function renameAt(app, at) {
   }
   const name = node && !widgetAt(node, at.x - node.x, at.y - node.y) ? subgraphOf(app.editor.doc, node.id) : null;
   if (name) {
-    app.editor.enter([...app.editor.entered, name]);
+    app.editor.enter([...app.editor.entered, { name, id: node?.id ?? "" }]);
     return true;
   }
   const group = node ? null : scene.groupAt(at.x, at.y);

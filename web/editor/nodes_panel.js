@@ -37,6 +37,7 @@ function mount(element, app) {
   app.editor.canvas.addEventListener("drop", drop);
   app.editor.canvas.addEventListener("dragover", over);
   const off = app.events.on("catalogue", show);
+  app.learn();
   return () => {
     off();
     app.editor.canvas.removeEventListener("drop", drop);

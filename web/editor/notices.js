@@ -39,15 +39,15 @@ export class Notices {
   problems(problems, editor) {
     this.clear();
     for (const problem of problems.slice(0, MOST)) {
-      const id = problem.node_id ?? "";
-      const node = editor.scene.nodes.get(id) ?? editor.scene.nodes.get(id.split(":")[0]);
+      const flat = problem.node_id ?? "";
+      const title = editor.titleOf(flat);
       const input = problem.input ?? problem.details?.input_name;
-      const where = node ? `${node.title}${input ? `, ${String(input).replaceAll("_", " ")}` : ""}: ` : "";
-      const line = this.say({ text: node ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "" });
-      if (!node) continue;
-      line.dataset.node = node.id;
+      const where = `${title}${input ? `, ${String(input).replaceAll("_", " ")}` : ""}: `;
+      const line = this.say({ text: title ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "" });
+      if (!title) continue;
+      line.dataset.node = flat;
       const show = Object.assign(document.createElement("button"), { type: "button", textContent: "Show" });
-      show.addEventListener("click", () => editor.show(node.id));
+      show.addEventListener("click", () => editor.reveal(flat));
       line.lastElementChild?.before(show);
     }
   }

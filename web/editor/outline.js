@@ -18,11 +18,11 @@ function words(app, node) {
   }
   const state = editor.states.get(node.id);
   if (state) parts.push([state.state, state.reason].filter(Boolean).join(", "));
-  const text = editor.run?.texts.get(node.id);
+  const text = editor.text(node.id);
   if (text) parts.push(`shows ${text.slice(0, 500)}`);
-  const pictures = editor.run?.pictures.get(node.id)?.length ?? 0;
+  const pictures = editor.run?.pictures.get(editor.path + node.id)?.length ?? 0;
   if (pictures) parts.push(`${pictures} picture${pictures > 1 ? "s" : ""}`);
-  for (const problem of editor.problems.get(node.id) ?? []) parts.push(`Problem: ${problem.message}`);
+  for (const problem of editor.problemsOf(node.id)) parts.push(`Problem: ${problem.message}`);
   return parts.join("; ");
 }
 

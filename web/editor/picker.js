@@ -6,7 +6,7 @@ import { openDialog } from "./dialogs.js";
 
 const MOST = 60;
 
-/** @param {import("./app.js").App} app @param {{label: string, entries: (query: string) => Entry[]}} given */
+/** @param {import("./app.js").App} app @param {{label: string, entries: (query: string) => Entry[]}} given @returns {() => void} lists the entries again */
 export function openPicker(app, { label, entries }) {
   const { dialog, form, close } = openDialog(label);
   dialog.classList.add("picker");
@@ -66,6 +66,7 @@ export function openPicker(app, { label, entries }) {
   });
   show();
   query.focus();
+  return show;
 }
 
 /** How well words fit a text that names a thing and one that describes it; 0: not. @param {string[]} words @param {string} names @param {string} all */

@@ -11,7 +11,8 @@ import { removeReroute, splitLink } from "./rerouting.js";
 import { TITLE, widgetAt } from "./scene.js";
 
 /** @typedef {{x: number, y: number, sx: number, sy: number, event: PointerEvent}} At a point of the world, on the screen, and how it came */
-/** @typedef {{move?: (at: At, moved: boolean) => void, up?: (at: At, moved: boolean) => void, cancel?: () => void}} Gesture */
+/** @typedef {{move?: (at: At, moved: boolean) => void, up?: (at: At, moved: boolean) => void, cancel?: () => void, looks?: boolean}} Gesture looks: it moves
+ *   the view and changes nothing else */
 
 const DRIFT = 6;
 const LONG_PRESS = 500;
@@ -34,12 +35,15 @@ export function bindPointer(app, does) {
     const [x, y] = view.toWorld(sx, sy);
     return { x, y, sx, sy, event: /** @type {PointerEvent} */ (event) };
   };
+  /** @param {Gesture} gesture */
+  const show = ({ looks }) => (looks ? editor.renderer.look() : editor.renderer.draw());
   const cancel = () => {
     if (!held) return;
-    clearTimeout(held.timer);
-    held.gesture.cancel?.();
+    const { gesture, timer } = held;
+    clearTimeout(timer);
+    gesture.cancel?.();
     held = null;
-    editor.renderer.draw();
+    show(gesture);
   };
 
   canvas.addEventListener("pointerdown", (event) => {
@@ -71,7 +75,7 @@ export function bindPointer(app, does) {
     held.moved ||= Math.hypot(at.sx - held.from.sx, at.sy - held.from.sy) > DRIFT;
     if (held.moved) clearTimeout(held.timer);
     held.gesture.move?.(at, held.moved);
-    editor.renderer.draw();
+    show(held.gesture);
   });
   canvas.addEventListener("pointerup", (event) => {
     down.delete(event.pointerId);
@@ -80,7 +84,7 @@ export function bindPointer(app, does) {
     const { gesture, moved } = held;
     held = null;
     app.guard(() => gesture.up?.(point(event), moved));
-    editor.renderer.draw();
+    show(gesture);
   });
   canvas.addEventListener("pointercancel", (event) => {
     down.delete(event.pointerId);
@@ -93,7 +97,7 @@ export function bindPointer(app, does) {
     if (event.shiftKey && !event.ctrlKey) view.x -= event.deltaY || event.deltaX;
     else view.zoom(event.ctrlKey ? Math.exp(-event.deltaY / 100) : event.deltaY < 0 ? 1.1 : 1 / 1.1, sx, sy);
     editor.hover(null);
-    editor.renderer.draw();
+    editor.renderer.look();
   }, { passive: false });
   canvas.addEventListener("dblclick", (event) => {
     const at = point(event);

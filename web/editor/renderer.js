@@ -1,21 +1,38 @@
-// Draws the scene on a canvas, on demand. Far away a node is a box; links of one colour are one stroke; what is outside is left out.
+// Draws the scene on a canvas, on demand. `draw` when what is shown changed, `look` when only the view moved. What stands still is kept as
+// pixels (layer.js); what follows the pointer is drawn over it in every frame.
 
-import { colourOf } from "./types.js";
+import { drawLinks, trace } from "./draw_links.js";
 import { drawNode, paragraph } from "./draw_node.js";
-import { drawMinimap } from "./minimap.js";
-import { curve, curvesOf, inputPoint, outputPoint, TITLE } from "./scene.js";
+import { Layer } from "./layer.js";
+import { piecesBetween } from "./links.js";
+import { Minimap } from "./minimap.js";
+import { around, AROUND, TITLE } from "./scene.js";
+import { colourOf } from "./types.js";
 
-/** @typedef {import("./scene.js").Scene} Scene */
-/** @typedef {import("./view.js").View} View */
+/** @typedef {import("./scene.js").NodeView} NodeView */
 /** @typedef {import("./editor.js").Editor} Stage */
+/** @typedef {import("./draw_links.js").Seen} Seen */
+/** @typedef {CanvasRenderingContext2D} Canvas */
+
+const DOTS = 20;
+const CLOSEST_DOTS = 14;
+const MOST_PARTS = 24;
 
 export class Renderer {
   /** @param {HTMLCanvasElement} canvas @param {() => Stage} stage */
   constructor(canvas, stage) {
     this.canvas = canvas;
     this.stage = stage;
-    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: false }));
+    this.context = /** @type {Canvas} */ (canvas.getContext("2d", { alpha: false }));
+    this.layer = new Layer();
+    this.minimap = new Minimap();
     this.pending = false;
+    /** All that is kept is out of date. */
+    this.stale = true;
+    /** Parts of the world that are. @type {Seen[]} */
+    this.parts = [];
+    /** The mini-map shows what there is. */
+    this.mapped = false;
     this.frames = 0;
     this.painted = () => {};
     /** @type {Record<string, string>} */
@@ -30,7 +47,27 @@ export class Renderer {
     this.colours = Object.fromEntries(names.map((name) => [name.replace("-l", "L"), style.getPropertyValue(`--${name}`).trim()]));
   }
 
-  draw() {
+  /** What is shown changed: all of it, or parts. @param {Seen[] | null} [parts] */
+  draw(parts) {
+    this.mapped = false;
+    this.drawAgain(parts);
+  }
+
+  /** These nodes look different, and nothing else does. @param {Iterable<NodeView>} nodes */
+  drawNodes(nodes) {
+    const { scale } = this.stage().view;
+    this.drawAgain([...nodes].map((node) => around(node, scale)));
+  }
+
+  /** @param {Seen[] | null} [parts] */
+  drawAgain(parts) {
+    if (parts && this.parts.length + parts.length <= MOST_PARTS) this.parts.push(...parts);
+    else this.stale = true;
+    this.look();
+  }
+
+  /** The view moved. */
+  look() {
     if (this.pending) return;
     this.pending = true;
     requestAnimationFrame(() => {
@@ -52,49 +89,68 @@ export class Renderer {
   paint() {
     this.frames += 1;
     const stage = this.stage();
-    const { scene, view } = stage;
-    const c = this.context;
-    const ratio = this.canvas.width / Math.max(1, view.width);
-    c.setTransform(ratio, 0, 0, ratio, 0, 0);
-    c.fillStyle = this.colours.canvas;
-    c.fillRect(0, 0, view.width, view.height);
-    this.dots(view);
-    c.setTransform(ratio * view.scale, 0, 0, ratio * view.scale, ratio * view.x, ratio * view.y);
-    const [left, top] = view.toWorld(0, 0);
-    const [right, bottom] = view.toWorld(view.width, view.height);
-    const seen = { left, top, right, bottom };
-    for (const group of scene.groups) this.group(group, view.scale);
-    this.links(stage, seen);
-    for (const node of scene.order) {
-      if (node.x - 12 > right || node.x + node.w + 12 < left || node.y > bottom || node.y + node.h + 20 < top) continue;
-      drawNode(c, node, stage, this.colours);
+    const { view } = stage;
+    const { width, height } = this.canvas;
+    const ratio = width / Math.max(1, view.width);
+    const at = { scale: view.scale * ratio, x: Math.round(view.x * ratio), y: Math.round(view.y * ratio) };
+    const { layer } = this;
+    if (this.stale) layer.clear();
+    const areas = layer.move(width, height, at);
+    if (!this.stale) areas.push(...this.parts.map((part) => layer.areaOf(part)));
+    if (areas.reduce((sum, { w, h }) => sum + w * h, 0) > width * height) {
+      layer.clear(); // parts that overlap so much are drawn sooner all at once
+      areas.splice(0, areas.length, ...layer.move(width, height, at));
     }
-    if (stage.overLink) this.highlight(stage.overLink);
-    this.dragged(stage);
-    if (stage.knife) this.line(stage.knife, view.scale);
-    if (stage.box) this.box(stage.box, view.scale);
+    for (const area of areas) layer.paint(area, (c) => this.scene(c, stage, area));
+    const c = this.context;
+    layer.show(c, at);
+    c.setTransform(at.scale, 0, 0, at.scale, at.x, at.y);
+    this.overlays(c, stage);
     if (stage.minimap) {
       c.setTransform(ratio, 0, 0, ratio, 0, 0);
-      drawMinimap(c, this.colours, stage);
+      this.minimap.draw(c, this.colours, stage, ratio, !this.mapped);
+      this.mapped = true;
     }
+    this.stale = false;
+    this.parts = [];
     stage.placeField?.();
     this.painted();
   }
 
-  /** @param {View} view */
-  dots(view) {
-    let gap = 20 * view.scale;
-    while (gap < 14) gap *= 4;
-    const c = this.context;
-    c.fillStyle = this.colours.dot;
-    for (let x = ((view.x % gap) + gap) % gap; x < view.width; x += gap) {
-      for (let y = ((view.y % gap) + gap) % gap; y < view.height; y += gap) c.fillRect(x, y, 1.2, 1.2);
+  /** All that stands still. @param {Canvas} c @param {Stage} stage @param {import("./layer.js").Area} area of the layer */
+  scene(c, stage, area) {
+    if (!area.w || !area.h) return;
+    const { scene, view } = stage;
+    const { scale, x, y } = this.layer.at;
+    this.ground(c, area);
+    c.setTransform(scale, 0, 0, scale, x, y);
+    const seen = { left: (area.x - x) / scale, top: (area.y - y) / scale, right: (area.x + area.w - x) / scale, bottom: (area.y + area.h - y) / scale };
+    for (const group of scene.groups) this.group(c, group, view.scale);
+    drawLinks(c, stage, seen);
+    const more = AROUND.pixels / view.scale;
+    const [left, right, top, bottom] = [seen.left - AROUND.right - more, seen.right + AROUND.left + more, seen.top - AROUND.bottom - more, seen.bottom + AROUND.top + more];
+    for (const node of scene.order) {
+      if (node.x > right || node.x + node.w < left || node.y > bottom || node.y + node.h < top) continue;
+      drawNode(c, node, stage, this.colours);
     }
   }
 
-  /** @param {import("./scene.js").GroupView} group @param {number} scale */
-  group(group, scale) {
-    const c = this.context;
+  /** @param {Canvas} c @param {import("./layer.js").Area} area of the layer */
+  ground(c, { x, y, w, h }) {
+    const { at } = this.layer;
+    c.fillStyle = this.colours.canvas;
+    c.fillRect(x, y, w, h);
+    let gap = DOTS * at.scale;
+    while (gap < CLOSEST_DOTS) gap *= 4;
+    c.fillStyle = this.colours.dot;
+    for (let column = Math.ceil((x - 1 - at.x) / gap); column * gap + at.x < x + w; column += 1) {
+      const left = Math.round(column * gap) + at.x;
+      for (let row = Math.ceil((y - 1 - at.y) / gap); row * gap + at.y < y + h; row += 1) c.fillRect(left, Math.round(row * gap) + at.y, 1, 1);
+    }
+  }
+
+  /** @param {Canvas} c @param {import("./scene.js").GroupView} group @param {number} scale */
+  group(c, group, scale) {
     const note = group.kind === "notes";
     c.globalAlpha = note ? 0.3 : 0.16;
     c.fillStyle = group.color;
@@ -113,65 +169,23 @@ export class Renderer {
     else c.fillText(group.title, group.x + 10, group.y + TITLE / 2, group.w - 20);
   }
 
-  /** @param {Stage} stage @param {{left: number, top: number, right: number, bottom: number}} seen */
-  links(stage, seen) {
-    const c = this.context;
-    const { scene, view } = stage;
-    const straight = view.scale < 0.3;
-    /** @type {Map<string, number[][]>} */
-    const batches = new Map();
-    for (const link of scene.links) {
-      if (stage.drag?.replaces === link.socket) continue;
-      const [ax, ay] = outputPoint(link.from, link.slot);
-      const [dx, dy] = inputPoint(link.to, link.socket);
-      if (!link.points.length) {
-        if (Math.max(ax, dx) + 60 < seen.left || Math.min(ax, dx) - 60 > seen.right) continue;
-        if (Math.max(ay, dy) < seen.top || Math.min(ay, dy) > seen.bottom) continue;
-      }
-      const dim = link.from.mode === "mute" || link.to.mode === "mute" ? "#77777788" : colourOf(link.type);
-      let batch = batches.get(dim);
-      if (!batch) batches.set(dim, (batch = []));
-      if (link.points.length || !straight) batch.push(...curvesOf(link));
-      else batch.push([ax, ay, dx, dy]);
-    }
-    c.lineWidth = straight ? 1 / view.scale : 3;
-    c.lineCap = "butt";
-    for (const [colour, pieces] of batches) {
-      c.strokeStyle = colour;
+  /** What follows the pointer. @param {Canvas} c @param {Stage} stage */
+  overlays(c, stage) {
+    const { view, overLink, drag, knife, box } = stage;
+    if (overLink) {
+      c.strokeStyle = this.colours.select;
+      c.lineWidth = 6;
       c.beginPath();
-      for (const piece of pieces) {
-        c.moveTo(piece[0], piece[1]);
-        if (piece.length === 4) c.lineTo(piece[2], piece[3]);
-        else c.bezierCurveTo(piece[2], piece[3], piece[4], piece[5], piece[6], piece[7]);
-      }
+      trace(c, overLink);
       c.stroke();
     }
-    for (const link of scene.links) {
-      for (const [x, y] of link.points) {
-        c.fillStyle = colourOf(link.type);
-        c.beginPath();
-        c.arc(x, y, 6, 0, 7);
-        c.fill();
-      }
-    }
+    if (drag) this.dragged(c, stage, drag);
+    if (knife) this.line(c, knife, view.scale);
+    if (box) this.box(c, box, view.scale);
   }
 
-  /** @param {import("./scene.js").LinkView} link */
-  highlight(link) {
-    const c = this.context;
-    c.strokeStyle = this.colours.select;
-    c.lineWidth = 6;
-    c.beginPath();
-    for (const piece of curvesOf(link)) {
-      c.moveTo(piece[0], piece[1]);
-      c.bezierCurveTo(piece[2], piece[3], piece[4], piece[5], piece[6], piece[7]);
-    }
-    c.stroke();
-  }
-
-  /** @param {number[]} line @param {number} scale */
-  line([ax, ay, bx, by], scale) {
-    const c = this.context;
+  /** @param {Canvas} c @param {number[]} line @param {number} scale */
+  line(c, [ax, ay, bx, by], scale) {
     c.strokeStyle = this.colours.error;
     c.lineWidth = 2 / scale;
     c.setLineDash([6 / scale, 4 / scale]);
@@ -182,17 +196,16 @@ export class Renderer {
     c.setLineDash([]);
   }
 
-  /** The link that follows the pointer. @param {Stage} stage */
-  dragged({ drag, view }) {
-    if (!drag) return;
-    const c = this.context;
+  /** The link that follows the pointer. @param {Canvas} c @param {Stage} stage @param {import("./linking.js").Drag} drag */
+  dragged(c, { view, scene }, drag) {
     const [ax, ay, dx, dy] = drag.backwards ? [...drag.to, ...drag.from] : [...drag.from, ...drag.to];
-    const piece = curve(ax, ay, dx, dy);
     c.strokeStyle = drag.refused ? this.colours.error : colourOf(drag.type);
     c.lineWidth = 3;
     c.beginPath();
-    c.moveTo(piece[0], piece[1]);
-    c.bezierCurveTo(piece[2], piece[3], piece[4], piece[5], piece[6], piece[7]);
+    for (const piece of piecesBetween(scene.shape, ax, ay, dx, dy)) {
+      c.moveTo(piece[0], piece[1]);
+      c.bezierCurveTo(piece[2], piece[3], piece[4], piece[5], piece[6], piece[7]);
+    }
     c.stroke();
     if (!drag.refused) return;
     c.font = `${13 / view.scale}px system-ui, sans-serif`;
@@ -206,9 +219,8 @@ export class Renderer {
     c.fillText(drag.refused, x, y);
   }
 
-  /** @param {{x: number, y: number, w: number, h: number}} box @param {number} scale */
-  box(box, scale) {
-    const c = this.context;
+  /** @param {Canvas} c @param {{x: number, y: number, w: number, h: number}} box @param {number} scale */
+  box(c, box, scale) {
     c.fillStyle = this.colours.select;
     c.globalAlpha = 0.12;
     c.fillRect(box.x, box.y, box.w, box.h);
@@ -218,3 +230,4 @@ export class Renderer {
     c.strokeRect(box.x, box.y, box.w, box.h);
   }
 }
+

@@ -1,7 +1,7 @@
 // Points that a link passes on its way. They are geometry only: nothing that runs knows of them.
 
 import { reroutes, setReroutes } from "./document.js";
-import { curvesOf } from "./scene.js";
+import { curvesOf } from "./links.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {{link: import("./scene.js").LinkView, index: number}} Bend */

@@ -1,7 +1,7 @@
 // What each node does in the job that is followed. A stream that breaks is taken up after the last event heard.
 
 import { fileUrl, job as jobOf, Refused, Unreachable } from "./api.js";
-import { nodesOf } from "./document.js";
+import { wayTo } from "./subgraphs.js";
 
 /** @typedef {{state: string, value?: number, total?: number, from?: number, eta?: number, seconds?: number, reason?: string, message?: string, text?: string}} NodeState
  *   text: what the node says of its work */
@@ -14,7 +14,9 @@ export class Run {
   /** @param {string} id of the job @param {Map<string, any>} doc @param {(pictures: boolean) => void} changed with true when nodes have other pictures */
   constructor(id, doc, changed) {
     this.id = id;
-    this.nodes = nodesOf(doc);
+    this.doc = doc;
+    /** @type {Map<string, string[]>} */
+    this.ways = new Map();
     this.changed = changed;
     this.last = 0;
     /** @type {Map<string, NodeState>} */
@@ -98,12 +100,25 @@ export class Run {
     this.follow(over);
   }
 
+  /** The node that an event is about as it stands in its graph, behind the instances of subgraphs that it lies in, the outermost first; nothing for
+   * one that the document does not have. @param {string} flat @returns {string[]} */
+  shownAs(flat) {
+    const kept = this.ways.get(flat);
+    if (kept) return kept;
+    const { entered, id } = wayTo(this.doc, flat);
+    let path = "";
+    const found = [...entered.map((step) => step.id), id].map((step) => {
+      const whole = path + step;
+      path = `${whole}:`;
+      return whole;
+    });
+    this.ways.set(flat, id ? found : found.slice(0, -1));
+    return this.shownAs(flat);
+  }
+
   /** @param {any} event */
   hear(event) {
-    const flat = event.display_id || event.node_id || "";
-    const id = this.nodes.has(flat) ? flat : flat.split(":")[0];
-    const inner = event.node_id !== id && Boolean(event.node_id); // a part of the shown node: a loop's turn, a subgraph's node
-    const state = this.states.get(id);
+    const ids = this.shownAs(event.display_id || event.node_id || "");
     let pictures = false;
     switch (event.type) {
       case "job_started":
@@ -116,67 +131,53 @@ export class Run {
         break;
       case "nodes_cached":
         for (const node of event.nodes) {
-          this.states.set(node, { state: "cached" });
+          for (const id of this.shownAs(node)) if (id === node || !this.states.has(id)) this.states.set(id, { state: "cached" });
           this.over.add(node);
         }
         break;
-      case "node_started":
-        if (!(inner && state?.state === "running")) this.states.set(id, { state: "running", value: 0, total: 0, from: event.time });
-        break;
-      case "node_progress": {
-        const from = state?.from ?? event.time;
-        const eta = event.value ? Math.round(((event.time - from) / event.value) * (event.total - event.value)) : 0;
-        this.states.set(id, { state: "running", from, value: event.value, total: event.total, eta, text: event.text });
-        break;
-      }
-      case "node_finished":
-        this.over.add(event.node_id);
-        if (!inner || state?.state !== "failed") this.states.set(id, { state: event.cached ? "cached" : "done", seconds: event.seconds, reason: event.reason });
-        pictures = this.result(id, event.ui ?? {});
-        break;
-      case "node_failed":
-        this.over.add(event.node_id);
-        this.states.set(id, { state: "failed", message: event.error?.message ?? event.exception_type });
-        break;
-      case "node_blocked":
-        this.over.add(event.node_id);
-        this.states.set(id, { state: "blocked", message: event.message });
-        break;
       case "custom":
-        if (event.name === "warning") this.warned(id, String(event.data?.message ?? ""), String(event.data?.hint ?? ""));
-        else if (event.name === "progress_text" && state?.state === "running") this.states.set(id, { ...state, text: String(event.data?.text ?? "") });
+        if (event.name === "warning") this.warned(ids[0] ?? "", String(event.data?.message ?? ""), String(event.data?.hint ?? ""));
         break;
       case "preview":
-        pictures = this.show(id, [`data:${event.mime};base64,${event.data}`]);
+        pictures = this.show(ids, [`data:${event.mime};base64,${event.data}`]);
         break;
+      case "node_finished":
+        pictures = this.result(ids, event.ui ?? {});
+        break;
+    }
+    if (["node_finished", "node_failed", "node_blocked"].includes(event.type)) this.over.add(event.node_id);
+    for (const id of ids) {
+      const next = told(event, this.states.get(id), event.node_id !== id);
+      if (next) this.states.set(id, next);
     }
     this.changed(pictures);
   }
 
-  /** What an output node shows: pictures, texts, and the names of other files. @param {string} id @param {Record<string, any>} ui */
-  result(id, ui) {
+  /** What an output node shows: pictures, texts, and the names of other files. @param {string[]} ids @param {Record<string, any>} ui */
+  result(ids, ui) {
     const items = Object.values(ui).filter(Array.isArray).flat();
     const isPicture = (/** @type {any} */ item) => typeof item?.filename === "string" && PICTURES.test(item.filename);
     const words = items.filter((item) => typeof item === "string" || (typeof item?.filename === "string" && !isPicture(item))).map((item) => (typeof item === "string" ? item : item.filename));
-    if (words.length) this.texts.set(id, words.join("\n").slice(0, LONGEST));
-    return this.show(id, items.filter(isPicture).map((file) => fileUrl(file))) || words.length > 0;
+    for (const id of words.length ? ids : []) this.texts.set(id, words.join("\n").slice(0, LONGEST));
+    return this.show(ids, items.filter(isPicture).map((file) => fileUrl(file))) || words.length > 0;
   }
 
-  /** Each picture takes the place of the one before when it is loaded. @param {string} id @param {string[]} sources @returns {boolean} whether the node is new among those that show some */
-  show(id, sources) {
-    if (!sources.length || !this.nodes.has(id)) return false;
-    const fresh = !this.pictures.has(id);
+  /** Each picture takes the place of the one before when it is loaded. @param {string[]} ids @param {string[]} sources @returns {boolean} whether one of the
+   * nodes is new among those that show some */
+  show(ids, sources) {
+    if (!sources.length) return false;
+    const fresh = ids.filter((id) => !this.pictures.has(id));
     const images = sources.map((source) => {
       const image = new Image();
       image.onload = () => {
-        if (images.every((item) => item.complete)) this.pictures.set(id, images);
+        if (images.every((item) => item.complete)) for (const id of ids) this.pictures.set(id, images);
         this.changed(false);
       };
       image.src = source;
       return image;
     });
-    if (fresh) this.pictures.set(id, images);
-    return fresh;
+    for (const id of fresh) this.pictures.set(id, images);
+    return fresh.length > 0;
   }
 
   /** Why nodes ran or did not. @param {{node_id: string, reason: string}[]} records */
@@ -187,4 +188,27 @@ export class Run {
     }
     this.changed(false);
   }
+}
+
+/** The state of a node after an event; undefined where the event says nothing of it. @param {any} event @param {NodeState | undefined} state
+ * @param {boolean} inner the event is about a part of it: a loop's turn, a subgraph's node @returns {NodeState | undefined} */
+function told(event, state, inner) {
+  switch (event.type) {
+    case "node_started":
+      return inner && state?.state === "running" ? undefined : { state: "running", value: 0, total: 0, from: event.time };
+    case "node_progress": {
+      const from = state?.from ?? event.time;
+      const eta = event.value ? Math.round(((event.time - from) / event.value) * (event.total - event.value)) : 0;
+      return { state: "running", from, value: event.value, total: event.total, eta, text: event.text };
+    }
+    case "node_finished":
+      return inner && state?.state === "failed" ? undefined : { state: event.cached ? "cached" : "done", seconds: event.seconds, reason: event.reason };
+    case "node_failed":
+      return { state: "failed", message: event.error?.message ?? event.exception_type };
+    case "node_blocked":
+      return { state: "blocked", message: event.message };
+    case "custom":
+      return event.name === "progress_text" && state?.state === "running" ? { ...state, text: String(event.data?.text ?? "") } : undefined;
+  }
+  return undefined;
 }

@@ -2,11 +2,14 @@
 
 import { fileUrl, recordOf } from "./api.js";
 import { hasWidget } from "./catalogue.js";
-import { framesOf, inputsOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
+import { framesOf, inputsOf, layoutOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
 import { arrange } from "./layout.js";
+import { curvesOf, hull, inputPoint, outputPoint } from "./links.js";
 import { givenBy } from "./subgraphs.js";
+import { colourOf } from "./types.js";
 
 /** @typedef {import("./catalogue.js").InputInfo} InputInfo */
+/** @typedef {import("./draw_links.js").Seen} Seen */
 /** @typedef {{name: string, label: string, type: string, info: InputInfo, y: number, link: import("./document.js").Link | null, value: any, widget: boolean,
  *   given: string | null}} Socket given: the input of the open subgraph that it takes */
 /** @typedef {{name: string, info: InputInfo, y: number, h: number, value: any, linked: boolean, given: string | null}} Widget */
@@ -14,7 +17,8 @@ import { givenBy } from "./subgraphs.js";
 /** @typedef {{id: string, x: number, y: number, w: number, h: number, title: string, face: import("./catalogue.js").Face, mode: string, collapsed: boolean,
  *   pinned: boolean, color: string, inputs: Socket[], outputs: Output[], widgets: Widget[], picture: {y: number, h: number} | null, minH: number,
  *   loadedFrom?: string, loaded?: HTMLImageElement[]}} NodeView */
-/** @typedef {{from: NodeView, slot: number, to: NodeView, socket: Socket, type: string, points: [number, number][]}} LinkView */
+/** @typedef {{from: NodeView, slot: number, to: NodeView, socket: Socket, type: string, points: [number, number][], colour: string,
+ *   shape: import("./links.js").Shape}} LinkView */
 /** @typedef {{kind: import("./document.js").Kind, index: number, x: number, y: number, w: number, h: number, title: string, color: string}} GroupView a group,
  * or a note, whose title is its text */
 
@@ -27,9 +31,18 @@ const LETTER = 6.6;
 export const PICTURE = 220;
 const COLLAPSED = 26;
 const CORNER = 16;
+/** @type {Map<string, any>} */
+const NO_PLACE = new Map();
+
+/** How far what belongs to a node is drawn outside of it: outlines, its state above, its problems below; `pixels` of the screen besides. */
+export const AROUND = { left: 14, right: 130, top: 30, bottom: 70, pixels: 8 };
+/** More changes than this, and all is drawn anew. */
+const MANY = 8;
 
 export class Scene {
-  constructor() {
+  /** @param {import("./links.js").Shape} shape of links */
+  constructor(shape = "curve") {
+    this.shape = shape;
     /** @type {Map<string, NodeView>} */
     this.nodes = new Map();
     /** @type {NodeView[]} */
@@ -38,6 +51,8 @@ export class Scene {
     this.links = [];
     /** @type {GroupView[]} */
     this.groups = [];
+    /** What all of it depends on, when it was built. @type {any[]} */
+    this.ground = [];
     /** Places of nodes that have none in the document. @type {Map<string, [number, number]>} */
     this.auto = new Map();
     /** Nodes that were brought to the front, and in which order. @type {Map<string, number>} */
@@ -47,9 +62,16 @@ export class Scene {
   }
 
   /** @param {Map<string, any>} doc @param {import("./catalogue.js").Catalogue} catalogue @param {(id: string) => number} extra height of pictures
-   * @param {() => void} arrived a picture of an input file is there */
+   * @param {() => void} arrived a picture of an input file is there
+   * @returns {Seen[] | null} the parts of the world that look different now; null for all of it */
   build(doc, catalogue, extra = () => 0, arrived = () => {}) {
-    const used = usedOutputs(doc);
+    const before = { nodes: this.nodes, links: this.links, ground: this.ground };
+    /** @type {Set<string>} */
+    const changed = new Set();
+    const places = layoutOf(doc, "nodes");
+    const subgraphs = doc.get("subgraphs");
+    /** @type {Map<string, number> | null} */
+    let used = null;
     const kept = new Map();
     this.nodes = new Map();
     for (const [id, entry] of nodesOf(doc)) {
@@ -57,9 +79,13 @@ export class Scene {
       const old = this.kept.get(id);
       const same = old?.entry === entry && old.catalogue === catalogue;
       const loads = same ? old.loads : loadedFile(entry, catalogue);
-      const key = { entry, place: placeOf(doc, id), extra: extra(id) || (loads ? PICTURE : 0), used: used.get(id) ?? 0, subgraphs: doc.get("subgraphs"), catalogue, loads };
+      const place = /** @type {any} */ (places.get(id)) instanceof Map ? places.get(id) : NO_PLACE;
+      const unknown = !catalogue.declared(String(entry.get("class_type") ?? ""));
+      if (unknown) used ??= usedOutputs(doc);
+      const key = { entry, place, extra: extra(id) || (loads ? PICTURE : 0), used: unknown ? (used?.get(id) ?? 0) : 0, subgraphs, catalogue, loads };
       const unchanged = same && old.place === key.place && old.extra === key.extra && old.used === key.used && old.subgraphs === key.subgraphs;
       const view = unchanged ? old.view : makeView(id, doc, key);
+      if (!unchanged) changed.add(id);
       const pos = pointOf(key.place.get("pos"));
       if (pos) [view.x, view.y] = pos;
       if (loads && view.loadedFrom !== loads) Object.assign(view, { loadedFrom: loads, loaded: [picture(loads, arrived)] });
@@ -70,8 +96,12 @@ export class Scene {
     this.placeRest(doc);
     this.order = [...this.nodes.values()];
     this.sort();
-    this.links = linksOf(doc, this.nodes);
+    this.links = linksOf(doc, this.nodes, this.shape);
+    for (const id of before.nodes.keys()) if (!this.nodes.has(id)) changed.add(id);
+    this.ground = [this.shape, doc.get("layout")?.get?.("links"), doc.get("layout")?.get?.("groups"), doc.get("layout")?.get?.("notes")];
     this.groups = /** @type {const} */ (["groups", "notes"]).flatMap((kind) => framesOf(doc, kind).map((frame, index) => frameView(frame, index, kind)));
+    if (changed.size > MANY || this.ground.some((part, at) => part !== before.ground[at])) return null;
+    return [...partsOf(changed, before.nodes, before.links), ...partsOf(changed, this.nodes, this.links)];
   }
 
   /** The order of drawing: what was brought to the front comes last. */
@@ -87,7 +117,8 @@ export class Scene {
     const fresh = loose.filter((view) => !this.auto.has(view.id));
     if (fresh.length) {
       const parents = (/** @type {NodeView} */ view) => view.inputs.flatMap((socket) => (socket.link ? [socket.link.node] : []));
-      const placed = [...this.nodes.values()].filter((view) => !fresh.includes(view));
+      const unplaced = new Set(fresh);
+      const placed = [...this.nodes.values()].filter((view) => !unplaced.has(view));
       const bottom = placed.length ? Math.max(...placed.map((view) => view.y + view.h)) + 400 : 0;
       for (const [id, pos] of arrange(fresh.map((view) => ({ id: view.id, w: view.w, h: view.h, parents: parents(view) })), [0, bottom])) this.auto.set(id, pos);
     }
@@ -174,6 +205,19 @@ export class Scene {
     }
     return left < right ? { x: left, y: top, w: right - left, h: bottom - top } : null;
   }
+}
+
+/** The part of the world that a node is drawn in. @param {NodeView} node @param {number} scale @returns {Seen} */
+export function around({ x, y, w, h }, scale) {
+  const more = AROUND.pixels / scale;
+  return { left: x - AROUND.left - more, top: y - AROUND.top - more, right: x + w + AROUND.right + more, bottom: y + h + AROUND.bottom + more };
+}
+
+/** The parts of the world that nodes and their links are drawn in. @param {Set<string>} ids @param {Map<string, NodeView>} nodes @param {LinkView[]} links
+ * @returns {Seen[]} */
+export function partsOf(ids, nodes, links) {
+  const touched = links.filter(({ from, to }) => ids.has(from.id) || ids.has(to.id));
+  return [...[...ids].flatMap((id) => nodes.get(id) ?? []).map((node) => around(node, 0.25)), ...touched.map(hull)];
 }
 
 /** The address of the picture that a node takes from the input folder, empty for all others. @param {any} entry @param {any} catalogue */
@@ -263,16 +307,17 @@ function wantedWidth(title, inputs, outputs, texts) {
   return Math.round(Math.max(200, texts ? 320 : 0, title.length * 7.6 + 50, (left + right) * LETTER + 60, Math.max(0, ...rows) * LETTER + 30));
 }
 
-/** @param {Map<string, any>} doc @param {Map<string, NodeView>} nodes @returns {LinkView[]} */
-function linksOf(doc, nodes) {
+/** @param {Map<string, any>} doc @param {Map<string, NodeView>} nodes @param {import("./links.js").Shape} shape @returns {LinkView[]} */
+function linksOf(doc, nodes, shape) {
   const found = [];
+  const bends = layoutOf(doc, "links");
   for (const to of nodes.values()) {
     for (const socket of to.inputs) {
       const from = socket.link && nodes.get(socket.link.node);
       if (!socket.link || !from) continue;
       const type = from.outputs[socket.link.slot]?.type ?? "*";
       const shown = type === "*" || type.startsWith("$") ? socket.type : type;
-      found.push({ from, slot: socket.link.slot, to, socket, type: shown, points: reroutes(doc, to.id, socket.name) });
+      found.push({ from, slot: socket.link.slot, to, socket, type: shown, points: bends.has(to.id) ? reroutes(doc, to.id, socket.name) : [], colour: colourOf(shown), shape });
     }
   }
   return found;
@@ -284,28 +329,6 @@ function frameView(frame, index, kind) {
   const [w, h] = pointOf(frame.get("size")) ?? (kind === "notes" ? [240, 120] : [300, 200]);
   const title = String(frame.get(kind === "notes" ? "text" : "title") ?? "");
   return { kind, index, x, y, w: Math.max(80, w), h: Math.max(60, h), title, color: colourText(frame.get("color")) || (kind === "notes" ? "#b59a3a" : "#3f789e") };
-}
-
-/** @param {NodeView} view @param {number} slot @returns {[number, number]} */
-export const outputPoint = (view, slot) => [view.x + view.w, view.y + (view.outputs[slot]?.y ?? TITLE / 2)];
-/** @param {NodeView} view @param {Socket} socket @returns {[number, number]} */
-export const inputPoint = (view, socket) => [view.x, view.y + socket.y];
-
-/** @param {number} ax @param {number} ay @param {number} dx @param {number} dy */
-export function curve(ax, ay, dx, dy) {
-  const pull = Math.min(180, Math.max(24, Math.hypot(dx - ax, dy - ay) * 0.3));
-  return [ax, ay, ax + pull, ay, dx - pull, dy, dx, dy];
-}
-
-/** The pieces of a link, as cubic Bezier curves. @param {LinkView} link @returns {number[][]} */
-export function curvesOf(link) {
-  let at = outputPoint(link.from, link.slot);
-  const end = inputPoint(link.to, link.socket);
-  return [...link.points, end].map((next) => {
-    const piece = curve(at[0], at[1], next[0], next[1]);
-    at = next;
-    return piece;
-  });
 }
 
 /** @param {NodeView} view @param {number} x @param {number} y relative to the node @returns {Widget | null} */

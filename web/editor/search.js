@@ -1,7 +1,7 @@
 // Search a node and add it; after a link was dropped, only nodes that fit it, and the new one is linked.
 
 import { startValue } from "./catalogue.js";
-import { addNode, connect, freeId } from "./document.js";
+import { addNode, connect, freeId, put } from "./document.js";
 import { exact, Num } from "./json.js";
 import { openPicker, rank, wordsOf } from "./picker.js";
 import { setPolicy } from "./seeds.js";
@@ -76,22 +76,35 @@ const sockets = (info) => {
   return [kinds(info.inputs), kinds(info.outputs)].filter(Boolean).join(" → ");
 };
 
-/** @param {import("./app.js").App} app @param {[number, number]} at of the world @param {Drag} [drag] */
-export function search(app, at, drag) {
+/** Choose an installed node. @param {import("./app.js").App} app @param {string} label @param {(info: NodeInfo) => boolean} fitting @param {(id: string) => void} take */
+function chooseNode(app, label, fitting, take) {
   const { editor } = app;
   const often = used();
-  openPicker(app, {
-    label: drag ? `Add a node that ${drag.backwards ? "gives" : "takes"} ${drag.type}` : "Add a node",
+  const again = openPicker(app, {
+    label,
     entries: (query) => {
       const words = wordsOf(query);
       return [...editor.catalogue.nodes.values()]
-        .filter((info) => !drag || partner(info, drag) !== undefined)
+        .filter(fitting)
         .map((info) => ({ info, points: score(info, words) * 10 + Math.min(9, often[info.id] ?? 0) }))
         .filter((item) => item.points >= 1)
         .sort((a, b) => b.points - a.points || a.info.display_name.localeCompare(b.info.display_name))
-        .map(({ info }) => ({ id: info.id, title: info.display_name, detail: info.category, note: sockets(info), help: info.help.split("\n\n")[0], run: () => void add(editor, info.id, at, drag) }));
+        .map(({ info }) => ({ id: info.id, title: info.display_name, detail: info.category, note: sockets(info), help: info.help.split("\n\n")[0], run: () => take(info.id) }));
     },
   });
+  if (!editor.catalogue.helps) app.learn().then(again);
+}
+
+/** @param {import("./app.js").App} app @param {[number, number]} at of the world @param {Drag} [drag] */
+export function search(app, at, drag) {
+  const label = drag ? `Add a node that ${drag.backwards ? "gives" : "takes"} ${drag.type}` : "Add a node";
+  chooseNode(app, label, (info) => !drag || partner(info, drag) !== undefined, (id) => void add(app.editor, id, at, drag));
+}
+
+/** Another node in the place of one that is not installed; its values and links stay. @param {import("./app.js").App} app @param {string} id */
+export function replace(app, id) {
+  const { editor } = app;
+  chooseNode(app, "The node to take instead", () => true, (classType) => editor.edit(put(editor.doc, ["nodes", id, "class_type"], classType), "Replace"));
 }
 
 /** Find a node of the document by its title, id, class or problem. @param {import("./app.js").App} app */
@@ -102,7 +115,7 @@ export function find(app) {
     entries: (query) => {
       const words = wordsOf(query);
       return editor.scene.order
-        .map((node) => ({ node, wrong: editor.problems.get(node.id)?.[0]?.message ?? "" }))
+        .map((node) => ({ node, wrong: editor.problemsOf(node.id)[0]?.message ?? "" }))
         .map(({ node, wrong }) => ({ node, wrong, points: rank(words, `${node.title} ${node.id}`.toLowerCase(), `${node.title} ${node.id} ${node.face.title} ${wrong} ${wrong ? "error" : ""}`.toLowerCase()) }))
         .filter((item) => item.points)
         .sort((a, b) => b.points - a.points)

@@ -1,7 +1,7 @@
 // Seeds and what becomes of them when a run was queued: they stay, count up or down, or are drawn anew. Seeds reach 2^64 - 1, so they are
 // counted exactly.
 
-import { entryOf, inputsOf, linkOf, nodesOf, seedPolicy, setInput, setMeta, metaOf } from "./document.js";
+import { entryOf, inputsOf, linkOf, nodesOf, seedPolicy, setInput, setMetas, metaOf } from "./document.js";
 import { isNumber, number, numberText } from "./json.js";
 
 /** @type {Record<string, string>} */
@@ -27,7 +27,7 @@ export function setPolicy(doc, id, name, policy) {
   const policies = new Map(metaOf(entryOf(doc, id)).get("seed_policy"));
   if (policy === "fixed") policies.delete(name);
   else policies.set(name, policy);
-  return setMeta(doc, id, "seed_policy", policies.size ? policies : undefined);
+  return setMetas(doc, [id], "seed_policy", policies.size ? policies : undefined);
 }
 
 /** The document for the next run. @param {Map<string, any>} doc @param {import("./catalogue.js").Catalogue} catalogue */

@@ -78,8 +78,9 @@ function words(app, run) {
   if (run.broken && run.busy) return "The server does not answer; the job goes on when it is back";
   if (run.state === "queued") return `Queued${more}`;
   if (run.state === "running") {
-    const [id, state] = [...run.states].find(([, item]) => item.state === "running") ?? ["", null];
-    const title = app.editor.scene.nodes.get(id)?.title ?? "Running";
+    const [id, state] = [...run.states].findLast(([, item]) => item.state === "running") ?? ["", null];
+    const { path, scene } = app.editor;
+    const title = (id.startsWith(path) && scene.nodes.get(id.slice(path.length).split(":")[0])?.title) || "Running";
     const left = state?.eta ? `, about ${clock(state.eta)} left` : "";
     return `${title}${state?.total && state.total > 1 ? ` ${state.value}/${state.total}` : ""}${left}${more}`;
   }
@@ -94,7 +95,7 @@ export function showCrumbs(app) {
   const { editor } = app;
   const show = () => {
     bar.hidden = !editor.inside;
-    bar.replaceChildren(...[app.file.title, ...editor.entered].map((name, depth) => {
+    bar.replaceChildren(...[app.file.title, ...editor.entered.map(({ name }) => name)].map((name, depth) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
       button.setAttribute("aria-current", String(depth === editor.entered.length));
       button.addEventListener("click", () => editor.enter(editor.entered.slice(0, depth)));

@@ -5,8 +5,8 @@ import { addNode, connect, entryOf, freeId, inputsOf, layoutOf, linkOf, merge, n
 /** @typedef {import("./document.js").Doc} Doc */
 /** @typedef {(id: string, slot: number) => string} TypeOf the type of an output of the document */
 
-const PREFIX = "subgraph:";
-const GIVEN = "__input__";
+export const PREFIX = "subgraph:";
+export const GIVEN = "__input__";
 
 /** @param {any} value @returns {string | null} the input of the subgraph that a value stands for */
 export const givenBy = (value) => (value instanceof Map && value.size === 1 && typeof value.get(GIVEN) === "string" ? value.get(GIVEN) : null);
@@ -22,6 +22,31 @@ export function subgraphOf(doc, id) {
   const classType = String(entryOf(doc, id).get("class_type") ?? "");
   const name = classType.startsWith(PREFIX) ? classType.slice(PREFIX.length) : "";
   return name && definitionOf(doc, name) ? name : null;
+}
+
+/** The way to a node by the id that it has when everything is laid flat ("bigger:scale"): the instances of subgraphs that it lies in, and its own id
+ * there; empty where there is no such node. @param {Doc} root @param {string} flat @returns {{entered: {name: string, id: string}[], id: string}} */
+export function wayTo(root, flat) {
+  const entered = [];
+  let doc = root;
+  let rest = flat;
+  while (!nodesOf(doc).has(rest)) {
+    const cut = cutAt(doc, rest);
+    if (cut < 0) return { entered, id: "" };
+    const id = rest.slice(0, cut);
+    const name = /** @type {string} */ (subgraphOf(doc, id));
+    entered.push({ name, id });
+    doc = innerOf(root, name);
+    rest = rest.slice(cut + 1);
+  }
+  return { entered, id: rest };
+}
+
+/** Where the id of an instance ends that a flat id begins with; -1 for none. @param {Doc} doc @param {string} flat */
+function cutAt(doc, flat) {
+  let at = flat.indexOf(":");
+  while (at >= 0 && subgraphOf(doc, flat.slice(0, at)) === null) at = flat.indexOf(":", at + 1);
+  return at;
 }
 
 /** @type {WeakMap<object, {subgraphs: any, inner: Doc}>} */
@@ -51,7 +76,7 @@ export function outerOf(root, name, inner) {
 }
 
 /** A name that is not taken: image, image_2. @param {string} wanted @param {{has: (name: string) => boolean}} taken */
-function freeName(wanted, taken) {
+export function freeName(wanted, taken) {
   const name = wanted.replace(/[^\p{L}\p{N}_ -]/gu, "_").trim().toLowerCase() || "value";
   for (let number = 1; ; number += 1) {
     const free = number === 1 ? name : `${name}_${number}`;

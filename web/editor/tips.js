@@ -12,6 +12,8 @@ export class Tips {
   constructor(editor) {
     this.editor = editor;
     this.timer = 0;
+    /** Where the pointer rests. @type {import("./pointer.js").At | null} */
+    this.at = null;
     this.box = document.createElement("div");
     this.box.className = "tip";
     this.box.setAttribute("role", "tooltip");
@@ -23,16 +25,30 @@ export class Tips {
   point(at, node) {
     clearTimeout(this.timer);
     this.box.hidden = true;
-    if (!at || at.event.pointerType === "touch") return;
-    const found = this.editor.scene.socketAt(at.x, at.y, 10 / Math.min(1, this.editor.view.scale));
-    if (!node && !found) return;
-    this.timer = window.setTimeout(() => this.show(at, found ? socketWords(found) : this.words(/** @type {NodeView} */ (node), at)), REST);
+    this.at = at;
+    if (!at || at.event.pointerType === "touch" || !(node ?? this.socketAt(at))) return;
+    this.timer = window.setTimeout(async () => {
+      await this.editor.learn();
+      if (this.at === at) this.show(at, this.wordsAt(at));
+    }, REST);
+  }
+
+  /** @param {import("./pointer.js").At} at */
+  socketAt({ x, y }) {
+    return this.editor.scene.socketAt(x, y, 10 / Math.min(1, this.editor.view.scale));
+  }
+
+  /** @param {import("./pointer.js").At} at @returns {string[]} */
+  wordsAt(at) {
+    const socket = this.socketAt(at);
+    const node = this.editor.scene.nodeAt(at.x, at.y);
+    return socket ? socketWords(socket) : node ? this.words(node, at) : [];
   }
 
   /** @param {NodeView} node @param {import("./pointer.js").At} at @returns {string[]} */
   words(node, at) {
     const [x, y] = [at.x - node.x, at.y - node.y];
-    const problems = (this.editor.problems.get(node.id) ?? []).map((item) => `${item.input ? `${item.input}: ` : ""}${item.message}${item.hint ? ` ${item.hint}` : ""}`);
+    const problems = this.editor.problemsOf(node.id).map((item) => `${item.input ? `${item.input}: ` : ""}${item.message}${item.hint ? ` ${item.hint}` : ""}`);
     const widget = widgetAt(node, x, y);
     if (widget) return [widget.name.replaceAll("_", " "), ...inputWords(widget.info), ...problems];
     if (y > TITLE) return problems.length ? [node.title, ...problems] : [];
@@ -61,8 +77,8 @@ function socketWords(found) {
   return [`${output.name}: ${output.type}`, output.help];
 }
 
-/** @param {import("./catalogue.js").InputInfo} info */
-function inputWords(info) {
+/** What an input takes: its help, its range and default, whether it may be left out. @param {import("./catalogue.js").InputInfo} info @returns {string[]} */
+export function inputWords(info) {
   const range = [info.minimum !== null ? `from ${info.minimum}` : "", info.maximum !== null && !info.seed ? `to ${info.maximum}` : "", info.step ? `in steps of ${info.step}` : ""].filter(Boolean).join(" ");
   const begin = info.has_default && (typeof info.default === "number" || (typeof info.default === "string" && info.default)) ? `default ${String(info.default).slice(0, 60)}` : "";
   return [info.help, [range, begin].filter(Boolean).join(", "), info.required ? "" : "May be left out."].filter(Boolean);

@@ -7,7 +7,7 @@ import { isNumber, numberText, read, write } from "./json.js";
 import { chooseImage } from "./images.js";
 import { openMenu } from "./menu.js";
 import { nextSeed, POLICIES, setPolicy } from "./seeds.js";
-import { fileUrl, recordOf } from "./api.js";
+import { fileUrl, recordOf, thumbnailUrl } from "./api.js";
 import { countTokens } from "./tokens.js";
 import { stepped, typed, weighted } from "./widgets.js";
 
@@ -71,7 +71,16 @@ function choose(app, node, widget, set) {
   const here = widget.value === undefined || known.some((value) => String(value) === String(widget.value));
   if (!here) choices.unshift({ label: isNumber(widget.value) ? numberText(widget.value) : String(widget.value), value: widget.value, missing: true });
   if (pictures) choices.unshift({ label: "Upload a file…", value: undefined, act: () => chooseImage(app, node.id, widget.name) });
-  openCombo(app.editor, { place: placeOf(app, node.id, widget.name), label: `${node.title}: ${widget.name}`, choices, value: widget.value, pick: set, leave: leaver(app, node.id, widget.name) });
+  const again = openCombo(app.editor, { place: placeOf(app, node.id, widget.name), label: `${node.title}: ${widget.name}`, choices, value: widget.value, pick: set, leave: leaver(app, node.id, widget.name) });
+  if (widget.info.folder && !widget.info.folder.includes(":")) app.guard(() => modelPictures(app, /** @type {string} */ (widget.info.folder), choices, again));
+}
+
+/** Pictures that lie beside model files, or in them. @param {App} app @param {string} folder @param {import("./combo.js").Choice[]} choices @param {() => void} again */
+async function modelPictures(app, folder, choices, again) {
+  const pictured = await app.api.pictured(folder);
+  const found = choices.filter((choice) => pictured.has(choice.label));
+  for (const choice of found) choice.picture = thumbnailUrl(folder, choice.label);
+  if (found.length) again();
 }
 
 /** @param {App} app @param {NodeView} node @param {Widget} widget @param {(value: any, merge?: string) => void} set */

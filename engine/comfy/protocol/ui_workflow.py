@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.comfy.protocol.object_info import WIDGET_TYPES, class_info
 from engine.errors import InvalidWorkflow, Problem
-from engine.graph.catalogue import Catalogue
+from engine.graph.catalogue import ANY, Catalogue
 from engine.graph.graph import Link
 from engine.graph.limits import Limits
-from engine.graph.workflow import Entry, Workflow
+from engine.graph.workflow import SUBGRAPH, Entry, Subgraph, SubgraphInput, Workflow
 
 MODES = {2: "mute", 4: "bypass"}
 TEXT_NODES = frozenset({"Note", "MarkdownNote"})
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+GROUP_NODES = ("workflow>", "workflow/")
+INPUTS, OUTPUTS = "-10", "-20"
+"""Ids of what stands inside a subgraph for its inputs and its outputs."""
+DEEPEST = 64
 SEED_NAMES = frozenset({"seed", "noise_seed"})
 BUTTONS = (None, "image", "refresh")
 """What the buttons of a node leave among its values."""
@@ -29,77 +34,86 @@ def is_ui_workflow(document: Any) -> bool:
 def read_ui_workflow(document: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> tuple[Workflow, list[str]]:
     """The workflow, and what a person should know about it. Nodes that are not installed stay, with their values.
 
-    Raises InvalidWorkflow for a document that is damaged, or that has subgraphs or group nodes: these are not read yet.
+    Raises InvalidWorkflow for a document that is damaged, or that has group nodes: these are not read.
     """
-    reader = _Reader(document, catalogue, limits)
-    return reader.workflow(), reader.notes
+    definitions = _definitions(document)
+    if sum(len(_listed(graph.get("nodes"))) for graph in (document, *definitions.values())) > limits.nodes:
+        raise _refused("too_many_nodes", f"The workflow has more than {limits.nodes} nodes.", "Split it.")
+    scope = _Scope(catalogue)
+    for (id, raw), name in zip(definitions.items(), _names(definitions.values()), strict=True):
+        scope.subgraphs[id] = _SubgraphReader(raw, scope, name)
+    subgraphs = {reader.name: reader.subgraph() for reader in scope.subgraphs.values()}
+    reader = _GraphReader(document, scope)
+    return Workflow(reader.entries(), subgraphs=subgraphs, layout=reader.layout(), source="ui"), list(dict.fromkeys(scope.notes))
 
 
-class _Reader:
-    def __init__(self, document: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> None:
-        self.document = document
-        self.catalogue = catalogue
-        self.notes: list[str] = []
-        self.nodes = self._nodes(limits)
-        self.links = dict(self._links())
+@dataclass
+class _Scope:
+    """What all graphs of a document share. `depth`: how many subgraphs are being looked into."""
+
+    catalogue: Catalogue
+    notes: list[str] = field(default_factory=list)
+    subgraphs: dict[str, _SubgraphReader] = field(default_factory=dict)
+    depth: int = 0
+
+
+class _GraphReader:
+    """One graph: that of the document, or the inside of a subgraph."""
+
+    def __init__(self, graph: Mapping[str, Any], scope: _Scope) -> None:
+        self.graph = graph
+        self.scope = scope
+        self.nodes = dict(self._nodes())
+        self.links: dict[str, tuple[str, int]] = {}
+        """Id of each link -> (node, output) where it begins."""
+        self.ends: dict[str, tuple[str, int]] = {}
+        for id, origin, end in _links(graph):
+            self.links[id] = origin
+            self.ends[id] = end
         self.origins: dict[str, Any] = {}
 
-    def workflow(self) -> Workflow:
-        nodes: dict[str, Entry] = {}
-        places: dict[str, Any] = {}
-        texts: list[dict[str, Any]] = []
-        for name, node in self.nodes.items():
-            if node["type"] in TEXT_NODES:
-                texts.append({"text": str(next(iter(_listed(node.get("widgets_values"))), "")), **_place(node)})
-            elif node["type"] not in (REROUTE, PRIMITIVE):
-                nodes[name] = self._entry(node)
-                places[name] = _place(node)
-        layout = {"nodes": places, "links": {}, "groups": list(self._groups()), "notes": texts, "view": {}}
-        return Workflow(nodes, layout=layout, source="ui")
+    def entries(self) -> dict[str, Entry]:
+        return {name: self._entry(node) for name, node in self.nodes.items() if not _is_virtual(node)}
 
-    def _nodes(self, limits: Limits) -> dict[str, dict[str, Any]]:
-        listed = self.document["nodes"]
-        if len(listed) > limits.nodes:
-            raise _refused("too_many_nodes", f"The workflow has more than {limits.nodes} nodes.", "Split it.")
-        found: dict[str, dict[str, Any]] = {}
-        for node in listed:
+    def layout(self) -> dict[str, Any]:
+        places = {name: _place(node) for name, node in self.nodes.items() if not _is_virtual(node)}
+        texts = [
+            {"text": str(next(iter(_listed(node.get("widgets_values"))), "")), **_place(node)}
+            for node in self.nodes.values()
+            if node["type"] in TEXT_NODES
+        ]
+        return {"nodes": places, "links": {}, "groups": list(self._groups()), "notes": texts, "view": {}}
+
+    def given(self, slot: int) -> Any:
+        """What input number `slot` of the graph stands for; only subgraphs have inputs."""
+        return None
+
+    def _nodes(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        for node in _listed(self.graph.get("nodes")):
             if not isinstance(node, dict) or not isinstance(node.get("type"), str) or not isinstance(node.get("id"), int | str):
                 raise _refused("invalid_node", "A node of the workflow has no type or no id.", "Save the file again in ComfyUI.")
-            found[str(node["id"])] = node
-        definitions = self.document.get("definitions")
-        subgraphs = definitions.get("subgraphs") if isinstance(definitions, dict) else None
-        known = {str(entry.get("id")) for entry in _listed(subgraphs) if isinstance(entry, dict)}
-        nested = [node for node in found.values() if node["type"] in known or node["type"].startswith(("workflow>", "workflow/"))]
-        if nested:
-            names = ", ".join(sorted({str(node.get("title") or node["type"])[:60] for node in nested}))
-            hint = "In ComfyUI unpack them, or choose Export (API) and open that file."
-            raise _refused("ui_subgraph", f"The workflow has subgraphs or group nodes, which cannot be read yet: {names}.", hint)
-        return found
-
-    def _links(self) -> Iterator[tuple[str, tuple[str, int]]]:
-        """Id of each link -> (node, output) where it begins."""
-        for link in _listed(self.document.get("links")):
-            if isinstance(link, dict):
-                link = [link.get(key) for key in ("id", "origin_id", "origin_slot")]
-            if isinstance(link, list) and len(link) >= 3:
-                slot = str(link[2])
-                if slot.isdecimal() and len(slot) < 9:
-                    yield str(link[0]), (str(link[1]), int(slot))
+            if node["type"].startswith(GROUP_NODES):
+                name = str(node.get("title") or node["type"])[:60]
+                hint = "In ComfyUI unpack it or make it a subgraph, or choose Export (API) and open that file."
+                raise _refused("ui_group_node", f"The workflow has a group node, which cannot be read: {name}.", hint)
+            yield str(node["id"]), node
 
     def _entry(self, node: Mapping[str, Any]) -> Entry:
-        class_type = RENAMED.get(node["type"], node["type"])
+        subgraph = self.scope.subgraphs.get(node["type"])
+        class_type = SUBGRAPH + subgraph.name if subgraph else RENAMED.get(node["type"], node["type"])
         meta: dict[str, Any] = {}
         if isinstance(node.get("title"), str):
             meta["title"] = node["title"]
         mode = node.get("mode")
         if isinstance(mode, int) and mode in MODES:
             meta["mode"] = MODES[mode]
-        inputs = self._values(class_type, node, meta)
+        inputs = subgraph.values_of(node, meta) if subgraph else self._values(class_type, node, meta)
         for slot in _listed(node.get("inputs")):
             if isinstance(slot, dict) and slot.get("link") is not None and isinstance(slot.get("name"), str):
+                name = subgraph.renamed.get(slot["name"]) if subgraph else slot["name"]
                 value = self._origin(str(slot["link"]))
-                if value is not None:
-                    inputs[slot["name"]] = value
+                if value is not None and name is not None:
+                    inputs[name] = value
         return Entry(class_type, inputs, meta)
 
     def _values(self, class_type: str, node: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
@@ -108,16 +122,16 @@ class _Reader:
         if isinstance(named, dict):
             return {name: value for name, value in named.items() if value is not None}
         values = _listed(node.get("widgets_values"))
-        found = self.catalogue.find(class_type)
+        found = self.scope.catalogue.find(class_type)
         if found is None:
             if values:
                 meta["widgets_values"] = values
             return {}
         inputs: dict[str, Any] = {}
         place = 0
-        for name, companions in _widgets(class_info(*found, self.catalogue)):
+        for name, companions in _widgets(class_info(*found, self.scope.catalogue)):
             if place >= len(values):
-                self.notes.append(f"Node {node['id']} ({class_type[:60]}) has no value for {name}; the default takes its place.")
+                self.scope.notes.append(f"Node {node['id']} ({class_type[:60]}) has no value for {name}; the default takes its place.")
                 break
             if values[place] is not None:
                 inputs[name] = values[place]
@@ -128,11 +142,11 @@ class _Reader:
         surplus = [value for value in values[place:] if value not in BUTTONS]
         if surplus:
             count = f"{len(surplus)} value{'s' if len(surplus) > 1 else ''} more"
-            self.notes.append(f"Node {node['id']} ({class_type[:60]}) has {count} than the node here takes; check what it was given.")
+            self.scope.notes.append(f"Node {node['id']} ({class_type[:60]}) has {count} than the node here takes; check what it was given.")
         return inputs
 
     def _origin(self, link: str) -> Any:
-        """What a link carries: a Link to the node behind reroutes, the value of a primitive, or None for nothing.
+        """What a link carries: a Link to the node behind reroutes, an input of the subgraph, the value of a primitive, or None for nothing.
 
         Each link is followed once, so that many inputs behind a long chain of reroutes take linear time.
         """
@@ -143,7 +157,7 @@ class _Reader:
             name, slot = self.links.get(link, ("", 0))
             node = self.nodes.get(name)
             if node is None or node["type"] != REROUTE:
-                self.origins[link] = _carried(node, name, slot)
+                self.origins[link] = self.given(slot) if name == INPUTS else self._carried(node, name, slot)
                 break
             inputs = _listed(node.get("inputs"))
             link = str(inputs[0].get("link")) if inputs and isinstance(inputs[0], dict) else ""
@@ -151,19 +165,150 @@ class _Reader:
         self.origins.update(dict.fromkeys(passed, found))
         return found
 
+    def _carried(self, node: Mapping[str, Any] | None, name: str, slot: int) -> Any:
+        if node is None or node["type"] in TEXT_NODES:
+            return None
+        if node["type"] == PRIMITIVE:
+            return next(iter(_listed(node.get("widgets_values"))), None)
+        subgraph = self.scope.subgraphs.get(node["type"])
+        if subgraph is None:
+            return Link(name, slot)
+        places = list(subgraph.outputs())
+        return Link(name, places.index(slot)) if slot in places else None
+
     def _groups(self) -> Iterator[dict[str, Any]]:
-        for group in _listed(self.document.get("groups")):
+        for group in _listed(self.graph.get("groups")):
             bounds = _numbers(group.get("bounding"), 4) if isinstance(group, dict) else None
             if bounds is not None:
                 yield {"title": str(group.get("title") or "Group"), "pos": bounds[:2], "size": bounds[2:], "color": group.get("color")}
 
 
-def _carried(node: Mapping[str, Any] | None, name: str, slot: int) -> Any:
-    if node is None or node["type"] in TEXT_NODES:
-        return None
-    if node["type"] == PRIMITIVE:
-        return next(iter(_listed(node.get("widgets_values"))), None)
-    return Link(name, slot)
+class _SubgraphReader(_GraphReader):
+    """The definition of a subgraph, of which any graph of the document may have instances."""
+
+    def __init__(self, graph: Mapping[str, Any], scope: _Scope, name: str) -> None:
+        super().__init__(graph, scope)
+        self.name = name
+        self.slots = [slot if isinstance(slot, dict) else {} for slot in _listed(graph.get("inputs"))]
+        self.inputs = _names(self.slots)
+        self.renamed = {str(slot.get("name")): name for slot, name in zip(self.slots, self.inputs, strict=True)}
+        self.promoted = self._promoted()
+        """Number of each input that is a widget of an instance, in order -> the node and the input inside that it sets."""
+        self._outputs: dict[int, Link | SubgraphInput] | None = None
+
+    def given(self, slot: int) -> Any:
+        return SubgraphInput(self.inputs[slot]) if slot < len(self.inputs) else None
+
+    def subgraph(self) -> Subgraph:
+        nodes = self.entries()
+        inputs: dict[str, dict[str, Any]] = {}
+        for number, (slot, name) in enumerate(zip(self.slots, self.inputs, strict=True)):
+            kind = slot.get("type")
+            inputs[name] = {"type": kind if isinstance(kind, str) and kind else ANY}
+            inner, widget = self.promoted.get(number, ("", ""))
+            value = self._value_inside(inner, widget)
+            if value is not None:
+                inputs[name]["default"] = value
+        names = _names(_listed(self.graph.get("outputs")))
+        outputs = {names[slot]: value for slot, value in self.outputs().items()}
+        return Subgraph(nodes, inputs, outputs, {"layout": self.layout()})
+
+    def outputs(self) -> dict[int, Link | SubgraphInput]:
+        """What each output carries, by its number; those that carry nothing are left out."""
+        if self._outputs is not None:
+            return self._outputs
+        self._outputs = {}  # of one that contains itself; refused when it is laid flat
+        if self.scope.depth >= DEEPEST:
+            raise _refused("subgraph_depth", f"Subgraphs nest deeper than {DEEPEST} levels.", "Unpack some of them in ComfyUI.")
+        self.scope.depth += 1
+        count = len(_listed(self.graph.get("outputs")))
+        found: dict[int, Link | SubgraphInput] = {}
+        for link, (node, slot) in self.ends.items():
+            value = self._origin(link) if node == OUTPUTS and slot < count and slot not in found else None
+            if isinstance(value, Link | SubgraphInput):
+                found[slot] = value
+        self.scope.depth -= 1
+        self._outputs = dict(sorted(found.items()))
+        return self._outputs
+
+    def values_of(self, node: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
+        """The values of an instance's widgets: those of promoted inputs in order, in newer files each with its companion."""
+        values = _listed(node.get("widgets_values"))
+        companions = len(values) > len(self.promoted)
+        inputs: dict[str, Any] = {}
+        place = 0
+        for number in self.promoted:
+            if place >= len(values):
+                break
+            name, value = self.inputs[number], values[place]
+            place += 1
+            if value is not None:
+                inputs[name] = value
+            control = values[place] if companions and place < len(values) and isinstance(value, int) else None
+            if isinstance(control, str) and control in CONTROLS:
+                meta.setdefault("seed_policy", {})[name] = control
+                place += 1
+        return inputs
+
+    def _promoted(self) -> dict[int, tuple[str, str]]:
+        found: dict[int, tuple[str, str]] = {}
+        for name, node in self.nodes.items():
+            for slot in _listed(node.get("inputs")):
+                widget = slot.get("widget") if isinstance(slot, dict) else None
+                origin, number = self.links.get(str(slot.get("link")), ("", 0)) if isinstance(widget, dict) else ("", 0)
+                if origin == INPUTS and number < len(self.inputs):
+                    found.setdefault(number, (name, str(slot.get("name"))))
+        return dict(sorted(found.items()))
+
+    def _value_inside(self, node: str, widget: str) -> Any:
+        """What a widget has that an input of the subgraph sets, for instances that give nothing."""
+        found = self.nodes.get(node)
+        if found is None:
+            return None
+        nested = self.scope.subgraphs.get(found["type"])
+        values = nested.values_of(found, {}) if nested else self._values(RENAMED.get(found["type"], found["type"]), found, {})
+        return values.get(nested.renamed.get(widget, "") if nested else widget)
+
+
+def _definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """All subgraphs of a document by their ids, those used inside others too."""
+    block = document.get("definitions")
+    listed = block.get("subgraphs") if isinstance(block, dict) else None
+    return {str(raw["id"]): raw for raw in _listed(listed) if isinstance(raw, dict) and isinstance(raw.get("id"), int | str)}
+
+
+def _names(slots: Iterable[Any]) -> list[str]:
+    """A name of its own for each: image, image_2."""
+    found: dict[str, int] = {}
+    for slot in slots:
+        given = slot.get("name") if isinstance(slot, dict) else None
+        wanted = given.strip()[:200] if isinstance(given, str) and given.strip() else "value"
+        name = wanted
+        while name in found:
+            found[wanted] += 1
+            name = f"{wanted}_{found[wanted]}"
+        found[name] = 1
+    return list(found)
+
+
+def _links(graph: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, int], tuple[str, int]]]:
+    """Id of each link, the node and output where it begins, the node and input where it ends."""
+    for link in _listed(graph.get("links")):
+        if isinstance(link, dict):
+            link = [link.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+        if isinstance(link, list) and len(link) >= 3:
+            begin, end = _number(link[2]), _number(link[4]) if len(link) >= 5 else None
+            if begin is not None:
+                yield str(link[0]), (str(link[1]), begin), (str(link[3]) if end is not None else "", end or 0)
+
+
+def _number(value: Any) -> int | None:
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) < 9 else None
+
+
+def _is_virtual(node: Mapping[str, Any]) -> bool:
+    return node["type"] in TEXT_NODES or node["type"] in (REROUTE, PRIMITIVE)
 
 
 def _widgets(info: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
