@@ -13,10 +13,11 @@ from engine.diffusion.training.captions import policy_of
 from engine.diffusion.training.dataset_config import CONFIG_BYTES, Find, folders_of, read_config
 from engine.diffusion.training.dataset_folder import Folder, Layout, Masks, Reading, merged, read_folder
 from engine.diffusion.training.entry_cache import EntryCache
+from engine.diffusion.training.holding_out import held_out
 from engine.diffusion.training.tables import dataset_table
 from engine.diffusion.training.training_set import prepare
 from engine.errors import InvalidInput, MissingFile
-from engine.graph import Choice, Context, Variadic, Widget, node
+from engine.graph import Choice, Context, Seed, Variadic, Widget, node
 from engine.values.dataset import Augmentation, Dataset, ShortBatches, TrainingSet
 from engine.values.model import Clip, Vae
 
@@ -63,6 +64,7 @@ def dataset_from_folder(
     regularisation: bool = False,
     weight: Weight = 1.0,
     skip_damaged: bool = False,
+    metadata: Line = "",
 ) -> Read:
     """Read pictures to train on, with the captions (`.txt` or `.caption`) beside them.
 
@@ -78,6 +80,7 @@ def dataset_from_folder(
     regularisation: the pictures show the class, not the subject (prior preservation).
     weight: of the loss of these pictures; that of prior preservation is usually 1.
     skip_damaged: leave out pictures that cannot be read, with a warning, instead of refusing.
+    metadata: a JSON or JSONL file of the folder that holds captions, such as metadata.jsonl. It comes before files beside the pictures.
 
     Returns:
         dataset: the pictures.
@@ -97,6 +100,7 @@ def dataset_from_folder(
         masks=masks,
         mask_folder=None if mask_folder == NONE else _folder(ctx, mask_folder),
         skip_damaged=skip_damaged,
+        metadata=metadata.strip(),
     )
     return _read(read_folder(_folder(ctx, folder), reading, max_pixels=ctx.job.max_pixels, progress=ctx.progress), ctx)
 
@@ -155,6 +159,22 @@ def dataset_merge(datasets: Variadic[Dataset]) -> Dataset:
     if not datasets:
         raise InvalidInput("There is no dataset to merge.", hint="Connect at least one.")
     return merged(datasets)
+
+
+@node("ValidationSplit", category="training/dataset", display_name="Validation Split")
+def validation_split(dataset: Dataset, share: Annotated[float, Field(ge=0.001, le=0.9), Widget(step=0.05)] = 0.1, seed: Seed = 0) -> Read:
+    """Hold some pictures out of the training. The loss that the plan's validate_every measures is then theirs: while it falls, the
+    training learns what pictures have in common; when it rises, only the single pictures.
+
+    share: of the pictures that are not for regularisation; at least one.
+    seed: which ones.
+
+    Returns:
+        dataset: the same pictures.
+        table: which are held out.
+    """
+    split = held_out(dataset, share, seed)
+    return Read(split, dataset_table(split))
 
 
 @node("CaptionPolicy", category="training/dataset", display_name="Caption Shuffle and Dropout")

@@ -26,11 +26,12 @@ def save_lora(
     title: Line = "",
     trigger: Line = "",
     author: Line = "",
+    replace: bool = False,
 ) -> Shown:
-    """Write a LoRA to models/loras, where Load LoRA finds it. A file of that name is replaced, but only by one that was read back and
-    compared.
+    """Write a LoRA to models/loras, where Load LoRA finds it. The file counts only when it was read back and compared.
 
     name: of the file, without its end; a slash makes a folder.
+    replace: put it in place of a file of that name; else that one stays, and the new one's name gets a number (`my_lora_2`).
     layout: kohya is read by every program and holds adapters of every kind; diffusers and peft hold LoRA only.
     dtype: number format of the matrices.
     metadata: full, with everything that a training wrote; minimal, what describes the file itself; or none.
@@ -39,8 +40,10 @@ def save_lora(
     """
     style = Style(layout, dtype, metadata, About(title=title, author=author, trigger=trigger))
     found: list[Exactness] = []
-    saved = ctx.folders.save_model("loras", name, ".safetensors", partial(_write, lora, style, found))
-    return Shown({"text": [f"{saved}: {_told(found[0], style)}"], "loras": [{"name": saved}]})
+    saved = ctx.folders.save_model("loras", name, ".safetensors", partial(write_file, lora, style, found), replace=replace)
+    if saved.removesuffix(".safetensors") != name.removesuffix(".safetensors"):
+        ctx.warn(f"There was a LoRA {name} already. It stays; the new one is {saved}.", "Turn `replace` on to have it replaced.")
+    return Shown({"text": [f"{saved}: {told_of(found[0], style)}"], "loras": [{"name": saved}]})
 
 
 @node("SaveLoRANode", category="loaders", display_name="Save LoRA Weights", experimental=True, output_node=True, lane="io")
@@ -58,13 +61,13 @@ def save_lora_node(
     found: list[Exactness] = []
     beginning = prefix if steps is None else f"{prefix}_{steps}_steps"
     style = Style()
-    record = ctx.folders.save("output", beginning, ".safetensors", partial(_write, lora, style, found))
-    return Shown({"text": [f"{record['filename']}: {_told(found[0], style)}"], "loras": [record]})
+    record = ctx.folders.save("output", beginning, ".safetensors", partial(write_file, lora, style, found))
+    return Shown({"text": [f"{record['filename']}: {told_of(found[0], style)}"], "loras": [record]})
 
 
-def _write(lora: Lora, style: Style, found: list[Exactness], path: Path) -> None:
+def write_file(lora: Lora, style: Style, found: list[Exactness], path: Path) -> None:
     found.append(write_lora(path, lora, style))
 
 
-def _told(exactness: Exactness, style: Style) -> str:
+def told_of(exactness: Exactness, style: Style) -> str:
     return f"{exactness.modules} modules as {style.dtype}; read back, the largest error of one is {exactness.error:.1e}"

@@ -115,13 +115,14 @@ def convert_lora(
     layout: LayoutName = "diffusers",
     dtype: FormatName = "float16",
     metadata: Level = "full",
+    replace: bool = False,
 ) -> Shown:
     """Write a LoRA to models/loras as another program names it, or in another number format.
 
     lora: a file of models/loras in any layout, or a link.
-    name, layout, dtype, metadata: as for Save LoRA.
+    name, layout, dtype, metadata, replace: as for Save LoRA.
     """
-    return save_lora(ctx, lora_of(ctx, lora), name, layout, dtype, metadata)
+    return save_lora(ctx, lora_of(ctx, lora), name, layout, dtype, metadata, replace=replace)
 
 
 @node("InspectLoRA", category="loaders/lora", display_name="Inspect LoRA", output_node=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from engine.diffusion.training.curve import draw_curve, table
+from engine.diffusion.training.kept_files import training_of
 from engine.diffusion.training.learned_word import embedding_of
 from engine.diffusion.training.opening import open_trainer
 from engine.diffusion.training.recipe import Recipe, Word, recipe_of, word_recipe
@@ -23,7 +24,7 @@ from engine.values.image import Image
 from engine.values.lora import Lora
 from engine.values.model import Clip, Model, Vae
 from engine.values.pictures import from_pillow
-from engine.values.training import Adapter, LossCurve, Objective, Optimizer, Plan, SamplePlan, Steps, TrainingState
+from engine.values.training import Adapter, FilePlan, LossCurve, Objective, Optimizer, Plan, SamplePlan, Steps, TrainingState
 from nodes.image import Prefix, write_images
 
 TOLD_SECONDS = 0.1
@@ -65,6 +66,7 @@ def train_lora(
     state: TrainingState | None = None,
     vae: Vae | None = None,
     samples: SamplePlan | None = None,
+    files: FilePlan | None = None,
 ) -> Trained | Expand:
     """Train an adapter on pictures. The result is a value that the next node uses; saving it is another node's work.
 
@@ -75,10 +77,12 @@ def train_lora(
         model: the model that is taught; it stays as it is.
         data: the prepared pictures.
         clip: the text encoder, where it is trained or the captions are not encoded yet.
-        start: weights to begin with, of an adapter of the same kind and size; the optimizer begins anew.
+        start: weights to begin with, of an adapter of the same kind on the same modules; a LoRA's ranks may be smaller. The optimizer
+            begins anew.
         state: where an earlier training ended, to be continued with the same settings.
         vae: for the samples only.
         samples: what to draw with the adapter after each segment.
+        files: where to write the adapter after each segment.
 
     Returns:
         lora: the trained adapter.
@@ -90,17 +94,50 @@ def train_lora(
     if state is not None and start is not None:
         raise InvalidInput("A training continues from a state or starts from an adapter, not both.", hint="Disconnect one of them.")
     reader = None if data.texts is not None and not adapter.text_encoder else clip
-    graph, last = _segments({"model": model, "clip": reader, "data": data, "start": start}, recipe, plan, state)
+    graph, last = segments({"model": model, "clip": reader, "data": data, "start": start}, recipe, plan, state)
     graph.nodes["result"] = Node("result", "TrainingResult", {"state": last})
     sheet: Link | Blocked = Blocked()
     if samples is not None:
-        for until in [node.inputs["until"] for node in graph.nodes.values() if node.type == "TrainSegment"]:
-            sheet = _sampled(graph, until, model, clip, vae, samples)
+        for until in ends(graph):
+            sheet = sampled(graph, until, lora_on(model, clip), clip, vae, samples)
+    if files is not None:
+        _write_files(graph, files, training_of(recipe, model, data))
     return Expand(graph, (Link("result", 0), Link("result", 1), last, sheet))
 
 
-def _sampled(graph: Graph, until: int, model: Model, clip: Clip | None, vae: Vae | None, plan: SamplePlan) -> Link:
-    """Add the drawing of samples with the adapter as it is at a step; the link to their sheet."""
+def ends(graph: Graph) -> list[int]:
+    """The steps at which segments end."""
+    return [part.inputs["until"] for part in graph.nodes.values() if part.type == "TrainSegment"]
+
+
+def _write_files(graph: Graph, files: FilePlan, training: str) -> None:
+    """Add the writing of the adapter after each segment."""
+    for until in ends(graph):
+        lora = f"file's lora {until}"
+        graph.nodes[lora] = Node(lora, "TrainingResult", {"state": Link(f"step {until}", 0)})
+        settings = {"step": until, "training": training, **files.model_dump()}
+        graph.nodes[f"file {until}"] = Node(f"file {until}", "SaveTrainingFile", {"lora": Link(lora, 0), **settings})
+
+
+Add = Callable[..., str]
+"""Adds a node of a step to a graph: its name, its class, its inputs; the id that it has."""
+Taught = Callable[[Add, Link], tuple[Link | Model | None, Link | Clip | None]]
+"""Adds what makes a model and a text encoder of a training's state."""
+
+
+def lora_on(model: Model, clip: Clip | None) -> Taught:
+    """Both with the adapter of a state on them."""
+
+    def taught(add: Add, state: Link) -> tuple[Link, Link]:
+        lora = add("lora", "TrainingResult", state=state)
+        patched = add("patched", "LoraLoader", model=model, clip=clip, lora_name=Link(lora, 0), strength_model=1.0, strength_clip=1.0)
+        return Link(patched, 0), Link(patched, 1)
+
+    return taught
+
+
+def sampled(graph: Graph, until: int, taught: Taught, clip: Clip | None, vae: Vae | None, plan: SamplePlan) -> Link:
+    """Add the drawing of samples with what is trained as it is at a step; the link to their sheet."""
     prompts = [line.strip() for line in plan.prompts.splitlines() if line.strip()]
     if clip is None or vae is None or not prompts:
         raise InvalidInput(
@@ -111,16 +148,15 @@ def _sampled(graph: Graph, until: int, model: Model, clip: Clip | None, vae: Vae
         graph.nodes[f"{name} {until}"] = Node(f"{name} {until}", kind, inputs)
         return f"{name} {until}"
 
-    lora = add("lora", "TrainingResult", state=Link(f"step {until}", 0))
-    patched = add("patched", "LoraLoader", model=model, clip=clip, lora_name=Link(lora, 0), strength_model=1.0, strength_clip=1.0)
-    negative = add("negative", "CLIPEncode", text=plan.negative, clip=Link(patched, 1))
+    model, encoder = taught(add, Link(f"step {until}", 0))
+    negative = add("negative", "CLIPEncode", text=plan.negative, clip=encoder)
     latent = add("latent", "EmptyLatent", width=plan.width, height=plan.height, batch_size=1)
     pictures = {}
     for number, prompt in enumerate(prompts):
-        positive = add(f"prompt {number}", "CLIPEncode", text=prompt, clip=Link(patched, 1))
+        positive = add(f"prompt {number}", "CLIPEncode", text=prompt, clip=encoder)
         settings = {"steps": plan.steps, "cfg": plan.cfg, "sampler_name": plan.sampler_name, "scheduler": plan.scheduler, "denoise": 1.0}
         drawn = add(
-            f"sample {number}", "KSampler", model=Link(patched, 0), positive=Link(positive, 0), negative=Link(negative, 0),
+            f"sample {number}", "KSampler", model=model, positive=Link(positive, 0), negative=Link(negative, 0),
             latent_image=Link(latent, 0), seed=plan.seed, **settings,
         )  # fmt: skip
         pictures[f"images{number}"] = Link(add(f"picture {number}", "VAEDecode", samples=Link(drawn, 0), vae=vae), 0)
@@ -130,7 +166,7 @@ def _sampled(graph: Graph, until: int, model: Model, clip: Clip | None, vae: Vae
     return Link(sheet, 0)
 
 
-def _segments(inputs: Mapping[str, Any], recipe: Recipe, plan: Plan, state: TrainingState | None) -> tuple[Graph, Link]:
+def segments(inputs: Mapping[str, Any], recipe: Recipe, plan: Plan, state: TrainingState | None) -> tuple[Graph, Link]:
     """One segment after the other up to the plan's end, each up to a multiple of save_every; the link to the last state."""
     first = state.step if state is not None else 0
     if first >= plan.steps:
@@ -174,7 +210,7 @@ def train_textual_inversion(
         state: what a continuation needs.
     """
     recipe = word_recipe(Word(name=word, start=start, vectors=vectors), objective, optimizer, plan)
-    graph, last = _segments({"model": model, "clip": clip, "data": data}, recipe, plan, state)
+    graph, last = segments({"model": model, "clip": clip, "data": data}, recipe, plan, state)
     graph.nodes["result"] = Node("result", "LearnedWordResult", {"state": last, "clip": clip})
     return Expand(graph, (Link("result", 0), Link("result", 1), last))
 

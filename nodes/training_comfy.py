@@ -9,7 +9,6 @@ from pydantic import Field
 from engine.diffusion.adapters.lora import load_lora
 from engine.diffusion.training.entry_cache import EntryCache
 from engine.diffusion.training.given_set import given_set
-from engine.errors import InvalidInput
 from engine.graph import Choice, Context, Expand, Graph, Link, Node, Widget, node
 from engine.values.conditioning import Conditioning
 from engine.values.latent import Latent
@@ -19,7 +18,8 @@ from engine.values.training import Adapter, AdapterKind, LossCurve, LossName, Ob
 
 NONE = "[None]"
 LOSSES: dict[str, LossName] = {"MSE": "l2", "L1": "l1", "Huber": "huber", "SmoothL1": "smooth_l1"}
-KINDS: dict[str, AdapterKind] = {"LoRA": "lora", "LoHa": "loha", "LoKr": "lokr"}
+KINDS: dict[str, AdapterKind] = {"LoRA": "lora", "LoHa": "loha", "LoKr": "lokr", "OFT": "oft"}
+DEFAULT_ALPHA = Adapter.model_fields["alpha"].default
 Format = Literal["bf16", "fp32"]
 
 
@@ -59,14 +59,12 @@ def train_lora_node(
     training_dtype, lora_dtype: have no effect; `--precision` decides what the network computes in, the adapter is kept in float32.
     existing_lora: an adapter of the same kind and rank to start from.
     """
-    if algorithm not in KINDS:
-        raise InvalidInput(f"{algorithm} is not trained here.", hint=f"Choose one of {', '.join(KINDS)}.")
     batch = min(batch_size, len(latents.samples))
     data = given_set(latents, positive, EntryCache(ctx.folders.state / "training_cache"), model.weights.family)
     inputs = {
         "model": model,
         "data": data,
-        "adapter": Adapter(kind=KINDS[algorithm], rank=rank, alpha=1.0, conv_rank=rank, conv_alpha=1.0),
+        "adapter": Adapter(kind=KINDS[algorithm], rank=rank, conv_rank=rank, alpha=DEFAULT_ALPHA if algorithm == "OFT" else 1.0),
         "objective": Objective(loss=LOSSES[loss_function]),
         "optimizer": Optimizer(name=optimizer, rate=learning_rate, schedule="constant", warmup=0),
         "plan": Plan(

@@ -58,12 +58,14 @@ def adapter_spec(
     module_dropout: Chance = 0.0,
     max_norm: Annotated[float, Field(ge=0, le=1000)] = 0.0,
     factor: Annotated[int, Field(ge=-1, le=1024)] = -1,
+    constraint: Annotated[float, Field(ge=0, le=1000)] = 0.0,
 ) -> Adapter:
     """What is trained: an adapter of some kind and size on some modules of the model.
 
     Args:
-        kind: LoRA, or LoHa or LoKr of LyCORIS. With conv_rank above 0 a LoRA is what is called LoCon.
-        rank: inner width of the adapter of a linear layer or a 1x1 convolution.
+        kind: LoRA, or LoHa or LoKr of LyCORIS; oft turns blocks of a weight's rows, ia3 scales keys, values and feed-forward layers, full
+            learns the whole difference of each weight. With conv_rank above 0 a LoRA is what is called LoCon.
+        rank: inner width of the adapter of a linear layer or a 1x1 convolution; for oft the most rows that are turned together.
         alpha: its output is scaled by alpha / rank.
         conv_rank, conv_alpha: the same for 3x3 convolutions; 0 leaves the convolutional blocks as they are.
         targets: attention and feed-forward layers of the transformer blocks, or only attention.
@@ -76,11 +78,13 @@ def adapter_spec(
         module_dropout: chance of a whole module to be skipped in a step.
         max_norm: largest norm of one module's change, 0 for no limit.
         factor: how LoKr cuts a matrix in two, -1 for most even.
+        constraint: how far oft may turn, per row, such as 0.001; 0 for no limit.
     """
     return Adapter(
         kind=kind, rank=rank, alpha=alpha, conv_rank=conv_rank, conv_alpha=conv_alpha, targets=targets, unet=unet,
         text_encoder=text_encoder, ranks=ranks, magnitude=magnitude, rank_stabilised=rank_stabilised, dropout=dropout,
         rank_dropout=rank_dropout, module_dropout=module_dropout, max_norm=max_norm, factor=factor,
+        constraint=constraint,
     )  # fmt: skip
 
 

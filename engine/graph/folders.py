@@ -26,7 +26,7 @@ from engine.graph.model_folders import (
     standard_folders,
 )
 from engine.graph.paths import inside, parts_of
-from engine.graph.saving import expand_prefix, save_new, save_over
+from engine.graph.saving import expand_prefix, save_named, save_new
 
 LAYOUT = ("models", "input", "output", "temp", "datasets", "workflows", "wildcards", "styles", "custom_nodes", "user", "state")
 PROMPTS = ("wildcards", "styles")
@@ -215,11 +215,11 @@ class Folders:
         path = save_new(home, expand_prefix(prefix, tokens or {}, now or datetime.now()), suffix, write)
         return self.record(root, path)
 
-    def save_model(self, key: str, name: str, suffix: str, write: Callable[[Path], None]) -> str:
-        """Write a model file of a kind under the data folder, in place of one of this name (see saving.save_over); returns the name that
-        lists and `resolve` have for it."""
+    def save_model(self, key: str, name: str, suffix: str, write: Callable[[Path], None], *, replace: bool = False) -> str:
+        """Write a model file of a kind under the data folder (see saving.save_named); returns the name that lists and `resolve` have for
+        it."""
         home = self.directories(key)[0]
-        return save_over(home, name, suffix, write).relative_to(home).as_posix()
+        return save_named(home, name, suffix, write, replace=replace).relative_to(home).as_posix()
 
     def record(self, root: str, path: Path) -> dict[str, Any]:
         """How a client is told of a file below `output`, `temp` or `input`."""

@@ -1,12 +1,14 @@
-"""Output files, never half written, never outside the folder: new ones `<prefix>_<counter>_.<suffix>`, and named ones that replace."""
+"""Output files, never half written, never outside the folder: `<prefix>_<counter>_.<suffix>`, and those with a name of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from itertools import chain, count, islice
 from pathlib import Path
 
 from engine.errors import Conflict
@@ -47,11 +49,33 @@ def save_new(root: Path, prefix: str, suffix: str, write: Callable[[Path], None]
     """
     *folders, name = parts_of(prefix)
     folder = inside(root, "/".join(folders)) if folders else root
-    inside(root, prefix)
+    inside(root, f"{prefix}_00000_{suffix}")
     folder.mkdir(parents=True, exist_ok=True)
     if folders:
         inside(root, "/".join(folders))
-    final = _reserve(folder, name, suffix)
+    first = _highest(folder, name) + 1
+    return _write_new((folder / f"{name}_{counter:05}_{suffix}" for counter in count(first)), write)
+
+
+def save_named(root: Path, name: str, suffix: str, write: Callable[[Path], None], *, replace: bool) -> Path:
+    """As `save_new`, but the file is `name` with the suffix.
+
+    replace: in place of one that is there, which stays when `write` raises; else such a one stays and the new name has a number: `name_2`.
+    """
+    stem = name.removesuffix(suffix)
+    final = inside(root, stem + suffix)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    inside(root, name)
+    if not replace:
+        numbered = (inside(root, f"{stem}_{number}{suffix}") for number in count(2))
+        return _write_new(chain([final], numbered), write)
+    _write_beside(final, write)
+    return final
+
+
+def _write_new(paths: Iterable[Path], write: Callable[[Path], None]) -> Path:
+    """Write the first file of these that is not there."""
+    final = _reserve(paths)
     try:
         _write_beside(final, write)
     except BaseException:
@@ -61,17 +85,8 @@ def save_new(root: Path, prefix: str, suffix: str, write: Callable[[Path], None]
     return final
 
 
-def save_over(root: Path, name: str, suffix: str, write: Callable[[Path], None]) -> Path:
-    """As `save_new`, but the file is `name` with the suffix, in place of one that is there; that one stays when `write` raises."""
-    final = inside(root, name if name.endswith(suffix) else name + suffix)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    inside(root, name)
-    _write_beside(final, write)
-    return final
-
-
 def _write_beside(final: Path, write: Callable[[Path], None]) -> None:
-    part = final.with_name(f".{final.stem}.part{final.suffix}")
+    part = final.with_name(f".{secrets.token_hex(8)}.part{final.suffix}")  # short, as names have a limit
     try:
         write(part)
         os.replace(part, final)
@@ -81,17 +96,15 @@ def _write_beside(final: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def _reserve(folder: Path, name: str, suffix: str) -> Path:
-    """Make the empty file with the next free number; two writers never get the same."""
-    first = _highest(folder, name) + 1
-    for counter in range(first, first + _MOST_TRIES):
-        path = folder / f"{name}_{counter:05}_{suffix}"
+def _reserve(paths: Iterable[Path]) -> Path:
+    """Make the first file that is not there, empty; two writers never get the same."""
+    for path in islice(paths, _MOST_TRIES):
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             continue
         return path
-    raise Conflict(f"{folder} has no free number for {name}.", hint="Use another file name prefix.")
+    raise Conflict(f"{path.parent.name} has no free number for a file like {path.name}.", hint="Use another name.")
 
 
 def _highest(folder: Path, name: str) -> int:

@@ -99,7 +99,7 @@ class Example:
     name: how it is told to people. path: its file. digest: SHA-256 of the file's bytes, hexadecimal. width, height: in pixels, upright
     (after the EXIF orientation). captions: lines, of which the first counts unless wildcards are on; trigger and class are in them.
     regularisation: shows the class instead of the subject (prior preservation). weight: of its loss. repeats: times per epoch.
-    bucket: None until a size was chosen.
+    bucket: None until a size was chosen. held_out: not trained on, only the loss on it is measured.
     """
 
     name: str
@@ -115,6 +115,7 @@ class Example:
     policy: CaptionPolicy = field(default_factory=CaptionPolicy)
     augmentation: Augmentation = field(default_factory=Augmentation)
     bucket: Bucket | None = None
+    held_out: bool = False
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -40,7 +40,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-AdapterKind = Literal["lora", "loha", "lokr"]
+AdapterKind = Literal["lora", "loha", "lokr", "oft", "ia3", "full"]
 Targets = Literal["transformer", "attention"]
 Rank = Annotated[int, Field(ge=1, le=1024)]
 ConvRank = Annotated[int, Field(ge=0, le=1024)]
@@ -64,6 +64,7 @@ class Adapter(Settings):
     targets: transformer (attention and feed-forward layers) or attention only. ranks: lines `regex = rank` for modules whose path
     matches; 0 leaves them out. magnitude: DoRA. dropout: of the low-rank activations, rank_dropout: of ranks, module_dropout: of
     whole modules. max_norm: largest norm of one module's change, 0 for no limit. factor: of LoKr's two matrices, -1 for even ones.
+    For oft rank and conv_rank are the most rows of a block, and constraint limits its turning (times the number of rows; 0: no limit).
     """
 
     kind: AdapterKind = "lora"
@@ -82,6 +83,7 @@ class Adapter(Settings):
     module_dropout: Chance = 0.0
     max_norm: Annotated[float, Field(ge=0, le=1000)] = 0.0
     factor: Annotated[int, Field(ge=-1, le=1024)] = -1
+    constraint: Annotated[float, Field(ge=0, le=1000)] = 0.0
 
 
 LossName = Literal["l2", "l1", "huber", "smooth_l1"]
@@ -188,6 +190,15 @@ class SamplePlan(Settings):
     scheduler: str = "normal"
     seed: Seed = 0
     filename_prefix: str = "training"
+
+
+@settings_port("FILE_PLAN")
+class FilePlan(Settings):
+    """Files of the adapter after each segment: name before `-step000250`, keep_last of them (0: all), in a number format."""
+
+    name: str = "my_lora"
+    keep_last: int = Field(default=0, ge=0, le=10_000)
+    dtype: str = "float16"
 
 
 class StateCodec:

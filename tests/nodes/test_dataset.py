@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from engine.diffusion.checkpoints import load_checkpoint
@@ -18,6 +21,7 @@ from nodes.dataset import (
     dataset_from_config,
     dataset_from_folder,
     dataset_merge,
+    validation_split,
 )
 from tests.diffusion import small_checkpoint
 from tests.diffusion.training.drawn import caption, picture
@@ -130,7 +134,7 @@ def test_everything_that_a_configuration_cannot_have_is_told_at_once(home) -> No
     network_multiplier = 1.0
     keep_tokens = "one"
     [[datasets]]
-    validation_split = 0.1
+    vae_batch_size = 1
     [[datasets.subsets]]
     num_repeats = 2
     face_crop_aug_range = "2,4"
@@ -142,11 +146,39 @@ def test_everything_that_a_configuration_cannot_have_is_told_at_once(home) -> No
         "5 entries",
         "general.network_multiplier is not supported",
         "general.keep_tokens is 'one', not a whole number",
-        "datasets[0].validation_split is not supported",
+        "datasets[0].vae_batch_size is not supported",
         "datasets[0].subsets[0].face_crop_aug_range is not supported",
         "datasets[0].subsets[0] has no image_dir",
     ):
         assert part in caught.value.message
+
+
+def test_metadata_and_a_share_for_validation_of_a_configuration(home) -> None:
+    """kohya names the file by a path of its machine; here it lies in the folder."""
+    for number in range(4):
+        picture(home / f"data/datasets/tuned/{number}.png", 64, 64, seed=number)
+    described = {f"/old/home/tuned/{number}.png": {"caption": "a thing", "tags": f"number {number}"} for number in range(4)}
+    known = {key.removeprefix("/old/home/tuned/"): entry for key, entry in described.items()}
+    caption(home / "data/datasets/tuned/meta.json", json.dumps(known))
+    text = 'image_dir = "tuned"\nmetadata_file = "/old/home/tuned/meta.json"'
+    caption(home / "data/datasets/c.toml", f"[general]\nvalidation_split = 0.25\n[[datasets]]\n[[datasets.subsets]]\n{text}")
+    dataset, table = dataset_from_config(context(home), "c.toml")
+    assert [example.captions for example in dataset.examples] == [(f"a thing, number {number}",) for number in range(4)]
+    assert sum(example.held_out for example in dataset.examples) == 1 and table.count("held out") == 1
+
+
+def test_a_share_of_the_pictures_is_held_out_and_copies_stay_together(home) -> None:
+    for number in range(10):
+        picture(home / f"data/datasets/many/{number}.png", 64, 64, seed=number // 2)
+    dataset = dataset_from_folder(context(home), "many", trigger="x").dataset
+    split, table = validation_split(dataset, share=0.4, seed=3)
+    kept = {example.digest for example in split.examples if example.held_out}
+    assert len(kept) == 2 and not kept & {example.digest for example in split.examples if not example.held_out}
+    assert table.count("held out") == 4
+    assert validation_split(dataset, share=0.4, seed=3).dataset == split
+    assert any(validation_split(dataset, share=0.4, seed=seed).dataset != split for seed in range(4, 9))
+    with pytest.raises(InvalidInput, match="none trained on"):
+        validation_split(replace(dataset, examples=dataset.examples[:2]), share=0.5)
 
 
 @pytest.mark.parametrize("text", ["[[datasets]", "datasets = 3", "[datasets]", "", "[[datasets]]\nsubsets = 1"])

@@ -115,13 +115,37 @@ def test_fifty_swaps_leave_the_very_weights_and_read_nothing_again(ctx, checkpoi
         assert all(torch.equal(parameter, before[name]) for name, parameter in unet.named_parameters())
 
 
-def test_a_saved_lora_is_found_by_its_name_and_replaces_an_older_one(ctx, checkpoint, memory):
+def test_a_saved_lora_is_found_by_its_name_and_replaces_an_older_one_if_it_shall(ctx, checkpoint, memory):
     for factor in (1.0, 2.0):
         lora = Lora({name: tensor * factor if "up" in name else tensor for name, tensor in tensors().items()})
-        shown = save_lora(ctx, lora, name="mine/first", trigger="sks shape")
+        shown = save_lora(ctx, lora, name="mine/first", trigger="sks shape", replace=True)
         assert shown.ui["loras"] == [{"name": "mine/first.safetensors"}] and ctx.folders.list("loras") == ("mine/first.safetensors",)
         model = lora_loader_model_only(ctx, checkpoint.model, "mine/first.safetensors", 1.0)
         torch.testing.assert_close(added(memory, checkpoint.model, model), factor * UP @ DOWN, atol=1e-5, rtol=1e-4)
+
+
+def test_a_file_that_is_there_stays_and_the_new_one_has_a_number(ctx):
+    warned = []
+    ctx.warn = lambda message, hint="": warned.append(message)
+    before = b""
+    for number, name in enumerate(("mine", "mine_2", "mine_3")):
+        [record] = save_lora(ctx, Lora(tensors()), name="mine.safetensors").ui["loras"]
+        assert record == {"name": f"{name}.safetensors"} and len(warned) == number
+        before = before or ctx.folders.resolve("loras", "mine.safetensors").read_bytes()
+    assert ctx.folders.resolve("loras", "mine.safetensors").read_bytes() == before
+    assert warned[0] == "There was a LoRA mine.safetensors already. It stays; the new one is mine_2.safetensors."
+
+
+@pytest.mark.parametrize("length", [243, 244, 255, 300])
+def test_a_name_of_any_length_is_written_or_refused_by_its_type(ctx, length):
+    name = "n" * length
+    if length == 243:  # 255 bytes with its end
+        assert save_lora(ctx, Lora(tensors()), name=name).ui["loras"] == [{"name": f"{name}.safetensors"}]
+        return
+    with pytest.raises(UnsafePath, match="more than 255"):
+        save_lora(ctx, Lora(tensors()), name=name)
+    with pytest.raises(UnsafePath, match="more than 255"):
+        save_lora_node(ctx, Lora(tensors()), prefix=name)
 
 
 def test_a_disk_that_fills_up_is_an_error_and_keeps_the_old_file(ctx):
@@ -133,6 +157,8 @@ def test_a_disk_that_fills_up_is_an_error_and_keeps_the_old_file(ctx):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))
+        with pytest.raises(NodeFailed, match="could not be written"):
+            save_lora(ctx, Lora(tensors()), name="mine", replace=True)
         with pytest.raises(NodeFailed, match="could not be written"):
             save_lora(ctx, Lora(tensors()), name="mine")
     finally:

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 import torch
 
+from engine.diffusion.adapters.lora import load_lora
 from engine.errors import InvalidInput
 from engine.graph import Expand, Link, Workflow, validate
 from engine.graph.cancel import CancelToken
 from engine.graph.executor import Outcome
 from engine.settings import load
-from engine.values.training import Adapter, LossCurve, Objective, Optimizer, Plan, SamplePlan
+from engine.values.training import Adapter, FilePlan, LossCurve, Objective, Optimizer, Plan, SamplePlan
 from engine.worker.runtime import Runtime, build
 from nodes.dataset import buckets, cache_dataset, dataset_from_folder
 from nodes.loaders import load as load_checkpoint
 from nodes.training import loss_graph, plot_loss_graph, train_lora
+from nodes.training_files import training_files
 from nodes.training_settings import adapter_spec, objective, optimizer, train_plan, training_samples
 from tests.diffusion.training.drawn import picture
 
@@ -32,7 +34,7 @@ def studio(tmp_path) -> Iterator[Runtime]:
     runtime.close()
 
 
-def run(studio: Runtime, cancel: CancelToken | None = None, emit: Any = None, **plan: Any) -> Outcome:
+def run(studio: Runtime, cancel: CancelToken | None = None, emit: Any = None, keep_last: int | None = None, **plan: Any) -> Outcome:
     """The training of a small LoRA with a horizon of four steps; the values of its result."""
     with Workflow() as workflow:
         checkpoint = load_checkpoint("tiny-shapes.safetensors")
@@ -40,7 +42,8 @@ def run(studio: Runtime, cancel: CancelToken | None = None, emit: Any = None, **
         data = cache_dataset(sized.dataset, checkpoint.vae, checkpoint.clip).training_set
         spec, goal = adapter_spec(rank=2), objective()
         how, long = optimizer(rate=1e-3, horizon=4, warmup=0), train_plan(**{"steps": 2, "save_every": 1, "batch_size": 1, **plan})
-        trained = train_lora(checkpoint.model, data, spec, goal, how, long, checkpoint.clip)
+        files = None if keep_last is None else training_files("kept/mine", keep_last)
+        trained = train_lora(checkpoint.model, data, spec, goal, how, long, checkpoint.clip, files=files)
         plot_loss_graph(trained.curve)
     catalogue = studio.catalogue()
     validated = validate(workflow.flatten(catalogue), catalogue, strict=True)
@@ -83,6 +86,23 @@ def test_a_longer_training_goes_on_and_a_stopped_one_is_the_same_as_one_that_was
     assert segments(longer) == 2 and told[1:] == [3, 4]
     for name, tensor in rest.values["train_lora"][0][0].tensors.items():
         assert torch.equal(tensor, longer.values["train_lora"][0][0].tensors[name]), name
+
+
+def test_the_newest_files_of_a_training_stay_and_those_of_others_are_left_alone(studio, tmp_path):
+    folder = tmp_path / "models" / "loras" / "kept"
+    folder.mkdir(parents=True)
+    (folder / "mine-step000001.safetensors").write_bytes(b"not ours")
+    outcome = run(studio, steps=3, keep_last=2)
+    assert outcome.state == "succeeded", outcome.error
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"mine-step000001.safetensors", "mine-step000002.safetensors", "mine-step000003.safetensors"}
+    assert (folder / "mine-step000001.safetensors").read_bytes() == b"not ours"
+    again = run(studio, steps=3, keep_last=2)
+    assert segments(again) == 0 and {path.name for path in folder.iterdir()} == names
+    assert run(studio, steps=4, keep_last=2).state == "succeeded"
+    assert {path.name for path in folder.iterdir()} == names - {"mine-step000002.safetensors"} | {"mine-step000004.safetensors"}
+    lora = load_lora(folder / "mine-step000004.safetensors")
+    assert lora.metadata["ss_steps"] == "4"
 
 
 SETTINGS = (Adapter(), Objective(), Optimizer(horizon=1000, schedule="linear"))
@@ -139,6 +159,7 @@ def test_the_settings_of_nodes_are_those_of_the_values():
     assert optimizer() == Optimizer()
     assert train_plan() == Plan()
     assert training_samples() == SamplePlan()
+    assert training_files() == FilePlan()
 
 
 def test_the_curve_is_drawn_and_told():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from engine.diffusion.training.batches import Batches
 from engine.errors import InvalidInput
 from engine.graph import Expand, Link
 from engine.graph.folders import EMBEDDED_MODELS
-from engine.values.conditioning import Condition, Conditioning
+from engine.values.conditioning import Area, Condition, Conditioning
 from engine.values.latent import Latent
 from nodes.training_comfy import train_lora_node
 
@@ -45,5 +47,24 @@ def test_one_prompt_is_for_all_and_other_counts_are_refused(ctx):
     assert {example.captions for example in data.dataset.examples} == {("prompt 0",)}
     with pytest.raises(InvalidInput, match="3 latents do not go with 2 prompts"):
         train_lora_node(ctx, MODEL, latent(3), prompts(2))
-    with pytest.raises(InvalidInput, match="OFT is not trained"):
-        train_lora_node(ctx, MODEL, latent(1), prompts(1), algorithm="OFT")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"mask": torch.ones(1, 8, 8)}, "mask of prompt 1"), ({"area": Area(8, 8, 0, 0)}, "area of prompt 1"),
+        ({"start_percent": 0.2, "end_percent": 0.5}, "start_percent and end_percent of prompt 1"), ({"strength": 0.5}, "strength"),
+    ],
+)  # fmt: skip
+def test_what_would_have_no_effect_is_refused_by_name(ctx, changes, named):
+    first, second = prompts(2)
+    with pytest.raises(InvalidInput, match=f"{named}.* would have no effect"):
+        train_lora_node(ctx, MODEL, latent(2), Conditioning([first, replace(second, **changes)]))
+    with pytest.raises(InvalidInput, match="mask on the latents"):
+        train_lora_node(ctx, MODEL, replace(latent(1), noise_mask=torch.ones(1, 1, 8, 12)), prompts(1))
+
+
+def test_every_algorithm_is_trained(ctx):
+    for algorithm, kind in (("LoHa", "loha"), ("LoKr", "lokr"), ("OFT", "oft")):
+        adapter = train_lora_node(ctx, MODEL, latent(1), prompts(1), algorithm=algorithm).graph.nodes["train"].inputs["adapter"]
+        assert (adapter.kind, adapter.rank, adapter.conv_rank) == (kind, 8, 8)

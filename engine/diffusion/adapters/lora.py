@@ -50,18 +50,18 @@ def apply_lora(
     blocks: factors of the diffusion network's blocks. Raises ModelFormatError for a file that has nothing for either network.
     """
     networks = {model.weights.part: model.weights} | ({clip.weights.part: clip.weights} if clip is not None else {})
-    located = _locate(lora, networks)
-    if located.parts.keys().isdisjoint(networks):
+    found = located(lora, networks)
+    if found.parts.keys().isdisjoint(networks):
         raise ModelFormatError(
             f"The LoRA has nothing for this model: none of its {len(lora.tensors)} tensors belongs to it "
             f"({', '.join(sorted(lora.tensors)[:3])[:400]}).",
             hint="Use a LoRA that was made for this family of models.",
         )
-    if model.weights.part in located.parts and strength_model:
+    if model.weights.part in found.parts and strength_model:
         model = model.with_patches(LoraPatch(lora, model.weights, float(strength_model), blocks))
-    if clip is not None and clip.weights.part in located.parts and strength_clip:
+    if clip is not None and clip.weights.part in found.parts and strength_clip:
         clip = clip.with_patches(LoraPatch(lora, clip.weights, float(strength_clip)))
-    return Adapted(model, clip, located.unused)
+    return Adapted(model, clip, found.unused)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ class LoraPatch:
     def changes(self) -> Mapping[str, Change]:
         network = Network.of(self.weights)
         changes: dict[str, Change] = {}
-        for path, source in _locate(self.lora, {self.weights.part: self.weights}).parts.get(self.weights.part, {}).items():
+        for path, source in located(self.lora, {self.weights.part: self.weights}).parts.get(self.weights.part, {}).items():
             strength = self.strength * (1.0 if self.blocks is None else self.blocks.of(path))
             if not strength:
                 continue
@@ -92,7 +92,7 @@ class LoraPatch:
         return changes
 
 
-def _locate(lora: Lora, networks: Mapping[str, Weights]) -> Located:
+def located(lora: Lora, networks: Mapping[str, Weights]) -> Located:
     """The adapter's modules in these networks, and in the family's others, of which any path will do."""
     known = {part: Network.of(weights) for part, weights in networks.items()}
     configs = {part: weights.arguments for part, weights in networks.items()}

@@ -23,8 +23,8 @@ from engine.values.lora import Lora
 
 FormatName = Literal["float16", "bfloat16", "float32"]
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
-TOLERANCE = {"float16": 2e-3, "bfloat16": 2e-2, "float32": 1e-5}
-"""Largest relative error of a module's change that the rounding to a format explains."""
+LAYING_OUT = 1e-5
+"""Largest relative error of a module's change by naming and scaling its tensors in float32."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,10 @@ class Style:
 
 @dataclass(frozen=True)
 class Exactness:
-    """How near two adapters are. error: the largest relative error (Frobenius norms) of a module's change; module: which has it."""
+    """How near two adapters are. error: the largest relative error (Frobenius norms) of a module's change; module: which has it.
+
+    A module that hardly changes anything may be below what a number format can tell from 0, and have an error of 1.
+    """
 
     modules: int
     error: float
@@ -49,6 +52,11 @@ class Exactness:
 def file_of(lora: Lora, style: Style, now: datetime | None = None) -> bytes:
     """The bytes of a safetensors file. Raises InvalidInput for an adapter that the layout cannot hold, ModelFormatError for one of no
     known family."""
+    return _file_of(lora, style, now)[0]
+
+
+def _file_of(lora: Lora, style: Style, now: datetime | None = None) -> tuple[bytes, Lora, Lora]:
+    """The bytes of a file, and what should be in it: as it is laid out, and rounded to the number format."""
     adapters = family_of(lora)
     parts, unknown = modules_of(lora, adapters)
     if not parts:
@@ -59,11 +67,13 @@ def file_of(lora: Lora, style: Style, now: datetime | None = None) -> bytes:
             hint="Use kohya's layout.",
         )
     written = write(style.layout, parts, adapters)
-    tensors = {**written.tensors, **{name: lora.tensors[name] for name in unknown}}
-    tensors = {name: _rounded(tensor, FORMATS[style.dtype]) for name, tensor in tensors.items()}
+    exact = {**written.tensors, **{name: lora.tensors[name] for name in unknown}}
+    tensors = {name: _rounded(tensor, FORMATS[style.dtype]) for name, tensor in exact.items()}
     metadata = {**written.metadata, **described(lora.metadata, parts, adapters, style.about, style.metadata, now or datetime.now())}
     data = save(tensors, metadata)
-    return data if style.metadata == "none" else save(tensors, with_hashes(tensors, metadata, data))
+    if style.metadata != "none":
+        data = save(tensors, with_hashes(tensors, metadata, data))
+    return data, Lora(exact, lora.metadata), Lora(tensors, lora.metadata)
 
 
 def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -77,7 +87,12 @@ def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 def write_lora(path: Path, lora: Lora, style: Style) -> Exactness:
     """Write a file and read it back. Raises what `file_of` does, NodeFailed if the disk is full or what was read is another adapter."""
-    data = file_of(lora, style)
+    data, exact, rounded = _file_of(lora, style)
+    if infinite := [name for name, tensor in rounded.tensors.items() if not tensor.isfinite().all()]:
+        raise NodeFailed(
+            f"{infinite[0]} has numbers that {style.dtype} cannot hold.",
+            hint="Save it as float32." if style.dtype != "float32" else "The LoRA is broken: a training with too high a rate may do that.",
+        )
     try:
         with path.open("wb") as file:
             file.write(data)
@@ -87,13 +102,16 @@ def write_lora(path: Path, lora: Lora, style: Style) -> Exactness:
             f"The LoRA could not be written to {path.parent}: {error.strerror}.",
             hint="Make room on the disk, or check the folder's permissions.",
         ) from error
-    exactness = compare(lora, load_lora(path), family_of(lora))
-    if not exactness.error <= TOLERANCE[style.dtype]:
+    adapters, read = family_of(lora), load_lora(path)
+    laid_out = compare(lora, exact, adapters)
+    if not laid_out.error <= LAYING_OUT:
         raise NodeFailed(
-            f"Read back, {exactness.module} of the LoRA differs by {exactness.error:.1%} from what was to be saved as {style.dtype}.",
-            hint="Save it as float32." if style.dtype != "float32" else "The disk may be damaged.",
+            f"In this layout {laid_out.module} would differ by {laid_out.error:.1%} from the LoRA.", hint="Use another layout."
         )
-    return exactness
+    for name, tensor in rounded.tensors.items():
+        if name not in read.tensors or not torch.equal(read.tensors[name], tensor):
+            raise NodeFailed(f"Read back, {name} is not what was to be saved.", hint="The disk may be damaged.")
+    return compare(lora, read, adapters)
 
 
 def compare(wanted: Lora, got: Lora, adapters: Adapters) -> Exactness:

@@ -9,7 +9,7 @@ import math
 import random
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,8 @@ from engine.errors import InvalidInput, MissingFile
 from engine.values.dataset import Example, TrainingSet, bucket_of
 
 Size = tuple[int, int]
+FIXED_BATCHES = 2
+HELD_OUT_BATCHES = 16
 KEPT_BYTES = 2**30
 """Of prepared tensors, kept in main memory while training; beyond it they are read from the disk at each draw."""
 
@@ -80,6 +82,7 @@ class Batches:
         self.batch_size = batch_size
         self.seed = seed
         self._examples = training_set.dataset.examples
+        self._held_out = [number for number, example in enumerate(self._examples) if example.held_out]
         self._epochs = _Epochs(self._examples, batch_size, training_set.dataset.short_batches == "drop")
         self._orders: dict[int, list[list[int]]] = {}
         self._read: dict[str, dict[str, Tensor]] = {}
@@ -99,12 +102,36 @@ class Batches:
         Raises MissingFile if a prepared file is gone.
         """
         draws = self.draws(step)
+        return self._batch(draws, len(draws) / self.batch_size if self.training_set.dataset.short_batches == "scale" else 1.0)
+
+    def validation(self) -> list[Batch]:
+        """Batches to measure the loss on, always the same: of the pictures that were held out, one draw of each; without such the first
+        batches of the training."""
+        if not self._held_out:
+            return [self.batch(number) for number in range(FIXED_BATCHES)]
+        sizes: dict[Size, list[int]] = {}
+        for number in self._held_out:
+            sizes.setdefault(bucket_of(self._examples[number]).size, []).append(number)
+        groups = [own[start : start + self.batch_size] for _, own in sorted(sizes.items()) for start in range(0, len(own), self.batch_size)]
+        return [self._batch([self._kept_draw(number) for number in group]) for group in groups[:HELD_OUT_BATCHES]]
+
+    def _kept_draw(self, number: int) -> Draw:
+        """The one draw of a picture that is held out: its first cut, its caption without dropping."""
+        example = self._examples[number]
+        rng = self._random("held out", number)
+        variants = self.training_set.caption_variants
+        caption = (
+            caption_of(example, 0, variants) if variants else captions.draw(example.captions, replace(example.policy, warmup_steps=0), rng)
+        )
+        return Draw(number, 0, caption, rng.getrandbits(63))
+
+    def _batch(self, draws: Sequence[Draw], share: float = 1.0) -> Batch:
+        """share: a factor of every weight."""
         examples = [self._examples[draw.example] for draw in draws]
         cuts = [self.training_set.cuts[draw.example][draw.cut] for draw in draws]
         entries = [self._entry(self.training_set.latents[draw.example][draw.cut]) for draw in draws]
         texts = self.training_set.texts
         encoded = None if texts is None else [self._entry(texts[draw.caption]) for draw in draws]
-        share = len(draws) / self.batch_size if self.training_set.dataset.short_batches == "scale" else 1.0
         return Batch(
             latents=self._format.process_in(torch.stack([_sampled(entry, draw.seed) for entry, draw in zip(entries, draws, strict=True)])),
             captions=[draw.caption for draw in draws],
@@ -202,7 +229,8 @@ class _Epochs:
 
     def __init__(self, examples: Sequence[Example], batch_size: int, drop_short: bool) -> None:
         self._sizes = [bucket_of(example).size for example in examples]
-        self._subject = [number for number, example in enumerate(examples) if not example.regularisation for _ in range(example.repeats)]
+        subject = [number for number, example in enumerate(examples) if not (example.regularisation or example.held_out)]
+        self._subject = [number for number in subject for _ in range(examples[number].repeats)]
         self._others = [number for number, example in enumerate(examples) if example.regularisation for _ in range(example.repeats)]
         self._batch_size = batch_size
         self._drop_short = drop_short

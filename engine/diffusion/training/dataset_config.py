@@ -10,6 +10,7 @@ from typing import Any
 from engine.diffusion.training.buckets import BucketPlan, Rule, with_buckets
 from engine.diffusion.training.captions import policy_of
 from engine.diffusion.training.dataset_folder import CAPTION_SUFFIXES, Folder, Progress, Reading, listed, merged, read_folder
+from engine.diffusion.training.holding_out import held_out
 from engine.errors import InvalidInput
 from engine.values.dataset import Augmentation, Dataset
 
@@ -38,10 +39,12 @@ _SUBSET: dict[str, type] = {
     "num_repeats": int, "caption_extension": str, "caption_extention": str, "alpha_mask": bool,
     **{name: kind for name, (_, kind) in (_CAPTIONS | _AUGMENTATION).items()},
 }  # fmt: skip
-_SUBSET_ONLY: dict[str, type] = {"image_dir": str, "is_reg": bool, "class_tokens": str, "conditioning_data_dir": str}
+_SUBSET_ONLY: dict[str, type] = {
+    "image_dir": str, "is_reg": bool, "class_tokens": str, "conditioning_data_dir": str, "metadata_file": str
+}  # fmt: skip
 _DATASET: dict[str, type] = {
     "resolution": object, "enable_bucket": bool, "min_bucket_reso": int, "max_bucket_reso": int, "bucket_reso_steps": int,
-    "bucket_no_upscale": bool, "batch_size": int,
+    "bucket_no_upscale": bool, "batch_size": int, "validation_split": float, "validation_seed": int,
 }  # fmt: skip
 
 Find = Callable[[str], Folder]
@@ -136,6 +139,8 @@ def _dataset(values: Mapping[str, Any], subsets: list[Mapping[str, Any]], find: 
         warnings.append("batch_size of the dataset configuration is not used: the training plan says it")
     dataset = merged(parts)
     dataset = replace(dataset, warnings=(*dataset.warnings, *warnings))
+    if values.get("validation_split"):
+        dataset = held_out(dataset, values["validation_split"], values.get("validation_seed", 0))
     return with_buckets(dataset, _plan(values)) if "resolution" in values else dataset
 
 
@@ -150,6 +155,7 @@ def _reading(values: Mapping[str, Any], find: Find) -> Reading:
         regularisation=values.get("is_reg", False),
         masks="folder" if masks else "alpha" if values.get("alpha_mask") else "none",
         mask_folder=find(masks) if masks else None,
+        metadata=values.get("metadata_file", "").replace("\\", "/").rpartition("/")[2],
         caption_suffixes=CAPTION_SUFFIXES if suffix is None else (suffix,),
         policy=policy_of(**{own: values[name] for name, (own, _) in _CAPTIONS.items() if name in values}),
         augmentation=Augmentation(**{own: values[name] for name, (own, _) in _AUGMENTATION.items() if name in values}),

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from engine.diffusion.training.captions import trigger_warnings, with_trigger
+from engine.diffusion.training.metadata_file import FileCaptions, read_metadata
 from engine.diffusion.training.pictures import SUFFIXES, digest_of, read_upright
 from engine.errors import EaselError, InvalidInput
 from engine.values.dataset import Augmentation, CaptionPolicy, Dataset, Example, LossMask
@@ -45,6 +46,7 @@ class Reading:
     repeats: per epoch, multiplied by the number in kohya's folder names. layout: "auto" is kohya's if numbered sub-folders hold
     pictures. recursive: also pictures in deeper folders. regularisation, weight, policy, augmentation: of each example.
     masks: where loss masks come from; mask_folder holds pictures of the same relative names. caption_suffixes: in order of preference.
+    metadata: a JSON file of the folder with captions, which come before those beside pictures; empty for none.
     skip_damaged: leave out what cannot be read, with a warning, instead of refusing. captionless: pictures need no caption.
     """
 
@@ -59,6 +61,7 @@ class Reading:
     masks: Masks = "none"
     mask_folder: Folder | None = None
     caption_suffixes: tuple[str, ...] = CAPTION_SUFFIXES
+    metadata: str = ""
     skip_damaged: bool = False
     captionless: bool = False
     policy: CaptionPolicy = field(default_factory=CaptionPolicy)
@@ -105,8 +108,9 @@ def read_folder(folder: Folder, reading: Reading, *, max_pixels: int, progress: 
         raise InvalidInput(f"The folder {folder.name} holds no picture to train on. {_what_else(folder)}", hint=_LAYOUTS)
     seen = _inspected(folder, names, reading, report, max_pixels, progress)
     masks = _masks(folder, [name for name in names if name in seen], seen, reading, report, max_pixels)
+    described = _described(folder, reading)
     examples = [
-        _example(folder, name, group, seen[name], masks.get(name), reading, report)
+        _example(folder, name, group, seen[name], masks.get(name), described.of(name), reading, report)
         for group in groups
         for name in group.pictures
         if name in seen
@@ -118,10 +122,21 @@ def read_folder(folder: Folder, reading: Reading, *, max_pixels: int, progress: 
         )
     if not examples:
         raise InvalidInput(f"The folder {folder.name} holds no picture that can be read. {listed(report.notes['Left out, as damaged'])}")
-    _note_captions(folder, names, examples, reading, report)
+    if unused := described.unused():
+        report.notes["In the metadata file without a picture"] += unused
+    if not reading.metadata:
+        _note_captions(folder, names, examples, reading, report)
     _note_duplicates(examples, report)
     warnings = [*report.warnings(), *trigger_warnings(reading.trigger)]
     return Dataset(tuple(examples), reading.trigger, reading.class_word, warnings=tuple(warnings))
+
+
+def _described(folder: Folder, reading: Reading) -> FileCaptions:
+    if not reading.metadata:
+        return FileCaptions("", {})
+    if reading.metadata not in folder.files:
+        raise InvalidInput(f"The folder {folder.name} has no metadata file {reading.metadata!r:.100}.", hint="Name a file that lies in it.")
+    return read_metadata(folder.path / reading.metadata, reading.metadata, folder.path)
 
 
 def _groups(folder: Folder, reading: Reading, report: _Report) -> list[_Group]:
@@ -184,8 +199,17 @@ def _inspect(path: Path, max_pixels: int) -> _Seen | str:
         return str(error)
 
 
-def _example(folder: Folder, name: str, group: _Group, seen: _Seen, mask: LossMask | None, reading: Reading, report: _Report) -> Example:
-    lines = _caption_lines(folder, name, reading, report) or ([group.caption] if group.caption else [])
+def _example(
+    folder: Folder,
+    name: str,
+    group: _Group,
+    seen: _Seen,
+    mask: LossMask | None,
+    described: Sequence[str],
+    reading: Reading,
+    report: _Report,
+) -> Example:
+    lines = described or _caption_lines(folder, name, reading, report) or ([group.caption] if group.caption else [])
     captions = tuple(with_trigger(line, reading.trigger) for line in lines or [""])
     if captions == ("",) and not reading.captionless:
         report.faults.append(f"{name}: it has no caption")

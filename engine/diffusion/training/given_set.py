@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,13 +16,30 @@ from engine.values.latent import Latent
 EXACT = -80.0
 """The logarithm of a variance that adds nothing to a latent in float32."""
 PIXELS = 8
+PLAIN: dict[str, Any] = {
+    "area": None, "mask": None, "strength": 1.0, "start_percent": 0.0, "end_percent": 1.0, "steps": None, "fill": False, "control": None
+}  # fmt: skip
+"""Fields of a condition that say where, when and how much it counts, as they are where it counts everywhere."""
 
 
 def given_set(latent: Latent, positive: Conditioning, cache: EntryCache, family: str) -> TrainingSet:
-    """Each latent with the prompt of the same number, or all with the only prompt. Raises InvalidInput for other counts."""
+    """Each latent with the prompt of the same number, or all with the only prompt.
+
+    Raises InvalidInput for other counts, and for masks, areas and times, by which nothing is trained.
+    """
     samples, prompts = latent.samples.float(), list(positive)
     if not len(samples) or len(prompts) not in (1, len(samples)):
         raise InvalidInput(f"{len(samples)} latents do not go with {len(prompts)} prompts.", hint="Give one prompt, or one for each.")
+    if latent.noise_mask is not None:
+        raise InvalidInput(
+            "The mask on the latents would have no effect.", hint="Take it off, or train with Train LoRA on a dataset with masks."
+        )
+    for number, condition in enumerate(prompts):
+        if unused := [field for field, plain in PLAIN.items() if getattr(condition, field) != plain]:
+            raise InvalidInput(
+                f"{' and '.join(unused)} of prompt {number} would have no effect on the training.",
+                hint="Connect the prompt as it was encoded.",
+            )
     height, width = (side * PIXELS for side in samples.shape[2:])
     bucket, cut = Bucket(width, height, width, height), Cut(width, height, 0, 0, width, height)
     texts: dict[str, str] = {}

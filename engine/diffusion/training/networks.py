@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from engine.diffusion.adapters.targets import Network, kohya_names, targets
 from engine.diffusion.families import FAMILIES
+from engine.diffusion.training import by_formula
 from engine.diffusion.training.rules import Rules
 from engine.diffusion.training.streams import global_stream
 from engine.errors import InvalidInput
-from engine.values.lora import Lora
 from engine.values.training import Adapter
 from engine.values.weights import Weights
 
@@ -31,8 +31,18 @@ FILE_NAMES = {
     "lora_magnitude_vector": "dora_scale",
     **{f"hada_{name}": f"hada_{name}" for name in ("w1_a", "w1_b", "w2_a", "w2_b")},
     **{f"lokr_{name}": f"lokr_{name}" for name in ("w1", "w1_a", "w1_b", "w2", "w2_a", "w2_b")},
+    "oft_blocks": "oft_blocks",
+    "factors": "weight",
+    "diff": "diff",
 }
-"""peft's name of a tensor of one module -> its name in adapter files."""
+"""The network's name of a tensor of one module, peft's or a role, -> its name in adapter files."""
+BY_PEFT = ("lora", "loha", "lokr")
+READ_BY = {
+    "rank": (*BY_PEFT, "oft"), "alpha": BY_PEFT, "conv_rank": (*BY_PEFT, "oft", "full"), "conv_alpha": BY_PEFT, "magnitude": ("lora",),
+    "rank_stabilised": ("lora",), "dropout": ("lora",), "rank_dropout": BY_PEFT, "module_dropout": BY_PEFT, "max_norm": ("lora",),
+    "factor": ("lokr",), "constraint": ("oft",),
+}  # fmt: skip
+"""Settings -> the kinds of adapter on which they have an effect."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,27 @@ class Slot:
     shape: tuple[int, ...]
 
 
+class Trained(Protocol):
+    """A network of which something is trained.
+
+    module: called like the network itself. slots: the trained tensors by the names they are kept under.
+    """
+
+    module: Any
+    slots: dict[str, Slot]
+
+    def parameters(self) -> list[nn.Parameter]: ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What is trained, with what else belongs to it, as it is kept; float32 on the CPU."""
+
+    def stored(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Other values of the trained tensors (averages, by slot name) in the form of `tensors`."""
+
+    def load(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Set what is trained to kept tensors. Raises InvalidInput, naming `source`, for what does not belong to this network."""
+
+
 @dataclass(frozen=True)
 class Size:
     rank: int
@@ -54,7 +85,8 @@ class Size:
 class AdaptedNetwork:
     """A network with an adapter that is trained.
 
-    module: called like the network itself. slots: trained tensors by the names that adapter files give them.
+    module: called like the network itself. slots: trained tensors by the names that adapter files give them. sizes: by the paths of the
+    modules that it changes; file_names: what adapter files call these.
     """
 
     def __init__(self, loaded: nn.Module, weights: Weights, adapter: Adapter, seed: int) -> None:
@@ -63,9 +95,12 @@ class AdaptedNetwork:
         self.adapter = adapter
         self.module = shared_copy(loaded, weights)
         self.sizes = sizes_of(weights, adapter)
-        with global_stream(seed, "adapter", weights.part == "unet"):
-            inject_adapter_in_model(_config(adapter, self.sizes), self.module, adapter_name=NAME)
-        self._plain_kronecker()
+        if adapter.kind in BY_PEFT:
+            with global_stream(seed, "adapter", weights.part == "unet"):
+                inject_adapter_in_model(_config(adapter, self.sizes), self.module, adapter_name=NAME)
+            self._plain_kronecker()
+        else:
+            by_formula.put_on(self.module, adapter, {path: size.rank for path, size in self.sizes.items()})
         self.module.train()
         self.slots = dict(self._slots())
         if adapter.kind == "lora":
@@ -75,12 +110,12 @@ class AdaptedNetwork:
         return [slot.parameter for slot in self.slots.values()]
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is trained, by the names that adapter files give it, with the alphas; float32 on the CPU."""
-        return {**{name: self._stored(slot, slot.parameter) for name, slot in self.slots.items()}, **self.alphas()}
+        """What is trained, by the names that adapter files give it, with its constants; float32 on the CPU."""
+        return self.stored({name: slot.parameter for name, slot in self.slots.items()})
 
     def stored(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Other values of the trained tensors (averages, by slot name) in the form of `tensors`."""
-        return {**{name: self._stored(slot, values[name]) for name, slot in self.slots.items()}, **self.alphas()}
+        return {**{name: self._stored(slot, values[name]) for name, slot in self.slots.items()}, **self.constants()}
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -118,27 +153,31 @@ class AdaptedNetwork:
         return limited
 
     def _of(self, path: str, role: str) -> nn.Parameter:
-        return self.slots[f"{self._file_names[path]}.{FILE_NAMES[role]}"].parameter
+        return self.slots[f"{self.file_names[path]}.{FILE_NAMES[role]}"].parameter
 
     def _slots(self) -> Iterator[tuple[str, Slot]]:
-        self._file_names = kohya_names(Network.of(self.weights), self.sizes)
+        self.file_names = kohya_names(Network.of(self.weights), self.sizes)
         for name, parameter in self.module.named_parameters():
             if not parameter.requires_grad:
                 continue
-            path, role = _split(name)
+            path, role, end = _split(name)
             shape = tuple(parameter.shape)
             if role == "lora_magnitude_vector":
                 dimensions = self.module.get_submodule(path).get_base_layer().weight.ndim
                 shape = (parameter.numel(), *[1] * (dimensions - 1))
-            yield f"{self._file_names[path]}.{FILE_NAMES[role]}", Slot(parameter, path, role, shape)
+            yield f"{self.file_names[path]}.{end}", Slot(parameter, path, role, shape)
 
     @staticmethod
     def _stored(slot: Slot, value: Tensor) -> Tensor:
         return value.detach().float().cpu().reshape(slot.shape).clone()
 
-    def alphas(self) -> dict[str, Tensor]:
+    def constants(self) -> dict[str, Tensor]:
+        """What belongs to the adapter besides what is trained: alphas, limits, sides."""
+        if self.adapter.kind not in BY_PEFT:
+            own = {path: by_formula.constants_of(self.adapter, path) for path in self.sizes}
+            return {f"{self.file_names[path]}.{role}": tensor for path, roles in own.items() for role, tensor in roles.items()}
         factor = {path: sqrt(size.rank) if self.adapter.rank_stabilised else 1.0 for path, size in self.sizes.items()}
-        return {f"{self._file_names[path]}.alpha": torch.tensor(size.alpha * factor[path]) for path, size in self.sizes.items()}
+        return {f"{self.file_names[path]}.alpha": torch.tensor(size.alpha * factor[path]) for path, size in self.sizes.items()}
 
     def _plain_kronecker(self) -> None:
         """A Kronecker product of two whole matrices has no scale in adapter files, so it has none here."""
@@ -200,6 +239,8 @@ def sizes_of(weights: Weights, adapter: Adapter) -> dict[str, Size]:
     rules = Rules(adapter.ranks, "ranks", whole=True)
     sizes = {}
     found = targets(Network.of(weights), attention_only=adapter.targets == "attention", convolutions=adapter.conv_rank > 0)
+    if adapter.kind == "ia3":
+        found = [target for target in found if by_formula.is_scaled(target.path)]
     for path, large in ((target.path, target.large) for target in found):
         rank, alpha = (adapter.conv_rank, adapter.conv_alpha) if large else (adapter.rank, adapter.alpha)
         if (own := rules.of(path)) is not None:
@@ -217,33 +258,30 @@ def scale_of(size: Size, adapter: Adapter) -> float:
     return size.alpha / (sqrt(size.rank) if adapter.rank_stabilised else size.rank)
 
 
-def start_from(network: AdaptedNetwork, lora: Lora) -> None:
-    """Let training start from an adapter's weights. Its scale must be this one's; without an alpha in it that is 1."""
-    network.load(lora.tensors, "The adapter to start from")
-    for (name, alpha), size in zip(network.alphas().items(), network.sizes.values(), strict=True):
-        found = lora.tensors[name].item() if name in lora.tensors else float(size.rank)
-        if found != alpha.item():
-            raise InvalidInput(
-                f"The adapter to start from has alpha {found:g} at {name}, this one {alpha.item():g}.",
-                hint="Set the same alpha as it has.",
-            )
-
-
-def _split(name: str) -> tuple[str, str]:
-    """peft's parameter name as module path and role."""
+def _split(name: str) -> tuple[str, str, str]:
+    """A parameter's name as module path, role, and end of its name in files."""
+    path, mark, rest = name.partition(f".{by_formula.PLACE}.")
+    if mark:
+        parameter, _, role = rest.split(".")
+        return path, role, f"{FILE_NAMES[role]}_b" if parameter == "bias" else FILE_NAMES[role]
     parts = name.split(".")
     place = next(number for number, part in enumerate(parts) if part in FILE_NAMES)
-    return ".".join(parts[:place]), parts[place]
+    return ".".join(parts[:place]), parts[place], FILE_NAMES[parts[place]]
 
 
 def _check(adapter: Adapter) -> None:
     """Raises InvalidInput for a setting without effect."""
-    if adapter.kind != "lora":
-        for name in ("magnitude", "rank_stabilised", "max_norm", "dropout"):
-            if getattr(adapter, name):
-                raise InvalidInput(f"{name} has no effect on {adapter.kind}.", hint=f"Leave {name} at its default.")
-    if adapter.kind != "lokr" and adapter.factor != -1:
-        raise InvalidInput(f"factor = {adapter.factor} has an effect on lokr only.", hint="Leave factor at -1.")
+    for name, kinds in READ_BY.items():
+        value, default = getattr(adapter, name), Adapter.model_fields[name].default
+        if value != default and adapter.kind not in kinds:
+            raise InvalidInput(f"{name} = {value} has no effect on {adapter.kind}.", hint=f"Leave {name} at {default}.")
+    if adapter.conv_alpha != Adapter.model_fields["conv_alpha"].default and not adapter.conv_rank:
+        raise InvalidInput(
+            f"conv_alpha = {adapter.conv_alpha:g} has no effect: conv_rank 0 leaves convolutions out.",
+            hint="Set conv_rank, or leave conv_alpha at 1.",
+        )
+    if adapter.kind == "oft" and (adapter.rank < 2 or adapter.conv_rank == 1):
+        raise InvalidInput("Blocks of one row cannot turn.", hint="Set rank and conv_rank to 2 or more for oft.")
     if adapter.magnitude and adapter.max_norm:
         raise InvalidInput("max_norm cannot limit an adapter with a magnitude (DoRA).", hint="Set max_norm to 0.")
     if not (adapter.unet or adapter.text_encoder):

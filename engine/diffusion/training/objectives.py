@@ -23,6 +23,7 @@ from engine.values.training import Objective
 
 LARGEST_SNR = 1000.0
 SMALLEST_SNR = 1e-8
+SMALLEST_SIGMA = 1e-3
 
 T = TypeVar("T", Tensor, float)
 
@@ -196,9 +197,12 @@ def snr_weight(weighting: str, gamma: float, snr: Tensor, *, velocity: bool) -> 
 
 
 def flow_weight(weighting: str, sigma: Tensor) -> Tensor:
-    """Esser et al. 2024: 1 / s^2, or the density of the cosine map 2 / (pi (1 - 2 s + 2 s^2))."""
+    """Esser et al. 2024: 1 / s^2, or the density of the cosine map 2 / (pi (1 - 2 s + 2 s^2)).
+
+    1 / s^2 grows no further below the first of the 1000 timesteps for which it is meant.
+    """
     if weighting == "sigma_sqrt":
-        return sigma**-2
+        return sigma.clamp(min=SMALLEST_SIGMA) ** -2
     if weighting == "cosmap":
         return 2 / (math.pi * (1 - 2 * sigma + 2 * sigma**2))
     return torch.ones_like(sigma)

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from engine.diffusion.families import FAMILIES
 from engine.diffusion.memory import Memory
 from engine.diffusion.model_options import latent_format, prediction
 from engine.diffusion.training.batches import Batches
 from engine.diffusion.training.learned_word import LearnedWord
-from engine.diffusion.training.networks import AdaptedNetwork, shared_copy, start_from
+from engine.diffusion.training.networks import AdaptedNetwork, Trained, shared_copy
 from engine.diffusion.training.objectives import task
 from engine.diffusion.training.ranks import ALONE, Ranks
 from engine.diffusion.training.recipe import Recipe
+from engine.diffusion.training.starting import start_from
 from engine.diffusion.training.streams import stream_seed
 from engine.diffusion.training.text_reader import TextReader
 from engine.diffusion.training.trainer import Networks, Trainer
+from engine.diffusion.training.whole import WholeNetwork
 from engine.errors import InvalidInput
 from engine.values.dataset import TrainingSet
 from engine.values.lora import Lora
@@ -34,6 +37,7 @@ def open_trainer(
     """
     adapter = recipe.adapter
     check_trainable(model)
+    _check_latents(model, data)
     objective = task(recipe.objective, prediction(model))
     trains_text, encoded = adapter.text_encoder, data.texts is not None
     batches = Batches(data, batch_size=recipe.batch_size * ranks.count, seed=recipe.seed)
@@ -45,28 +49,41 @@ def open_trainer(
         )
     if clip is None and not encoded:
         raise InvalidInput("The captions are not encoded and there is no text encoder.", hint="Connect `clip`, or cache the captions.")
+    if not recipe.validate_every and (kept := sum(example.held_out for example in data.dataset.examples)):
+        raise InvalidInput(f"{kept} pictures are held out, and the loss on them is never measured.", hint="Set validate_every in the plan.")
+    if recipe.whole:
+        memory.free()
     with ExitStack() as stack:
-        adapted: dict[str, AdaptedNetwork | LearnedWord] = {}
-        unet = stack.enter_context(memory.unet(model))
-        if adapter.unet:
-            adapted["unet"] = AdaptedNetwork(unet, model.weights, adapter, stream_seed(recipe.seed, "unet"))
+        adapted: dict[str, Trained] = {}
+        if adapter.unet and recipe.whole:
+            adapted["unet"] = WholeNetwork(model, memory.numerics.device)
+        else:
+            unet = stack.enter_context(memory.unet(model))
+            if adapter.unet:
+                adapted["unet"] = AdaptedNetwork(unet, model.weights, adapter, stream_seed(recipe.seed, "unet"))
         module = adapted["unet"].module if adapter.unet else shared_copy(unet, model.weights)
-        reader, word = None, None
+        reader = None
         if clip is not None and not encoded:
             encoder = stack.enter_context(memory.text_encoder(clip))
-            if recipe.word is not None:
-                word = adapted["text_encoder"] = LearnedWord(encoder, clip, recipe.word, data)
-                encoder = word.module
-            elif trains_text:
-                adapted["text_encoder"] = AdaptedNetwork(encoder, clip.weights, adapter, stream_seed(recipe.seed, "text_encoder"))
-                encoder = adapted["text_encoder"].module
-            reader = TextReader(encoder, clip, memory.numerics.device, word)
+            trained = _trained_encoder(encoder, clip, data, recipe, memory) if trains_text else None
+            if trained is not None:
+                adapted["text_encoder"] = trained
+                encoder = trained.module
+            reader = TextReader(encoder, clip, memory.numerics.device, trained if isinstance(trained, LearnedWord) else None)
         if recipe.checkpointing:
             _checkpoint(module, adapted)
-        for network in adapted.values():
-            if start is not None and isinstance(network, AdaptedNetwork):
-                start_from(network, start)
+        if start is not None:
+            start_from([network for network in adapted.values() if isinstance(network, AdaptedNetwork)], start)
         yield Trainer(Networks(module, reader, adapted), objective, batches, recipe, memory.numerics, ranks)
+
+
+def _trained_encoder(encoder: Any, clip: Clip, data: TrainingSet, recipe: Recipe, memory: Memory) -> Trained:
+    """What is trained of the text encoder. encoder: as the memory manager has it."""
+    if recipe.word is not None:
+        return LearnedWord(encoder, clip, recipe.word, data)
+    if recipe.whole:
+        return WholeNetwork(clip, memory.numerics.device)
+    return AdaptedNetwork(encoder, clip.weights, recipe.adapter, stream_seed(recipe.seed, "text_encoder"))
 
 
 def check_trainable(model: Model) -> None:
@@ -78,7 +95,17 @@ def check_trainable(model: Model) -> None:
         )
 
 
-def _checkpoint(unet: Any, adapted: dict[str, AdaptedNetwork | LearnedWord]) -> None:
+def _check_latents(model: Model, data: TrainingSet) -> None:
+    """Raise InvalidInput for pictures that were encoded for a network of another latent space."""
+    own, given = latent_format(model), FAMILIES[data.family].latent_format
+    if own != given:
+        raise InvalidInput(
+            f"The pictures were encoded by a VAE of {FAMILIES[data.family].title}, whose latents this model does not read.",
+            hint="Connect the VAE that belongs to the model to Cache Dataset.",
+        )
+
+
+def _checkpoint(unet: Any, adapted: dict[str, Trained]) -> None:
     """Compute activations again in the backward pass instead of keeping them."""
     unet.enable_gradient_checkpointing()
     if "text_encoder" in adapted:

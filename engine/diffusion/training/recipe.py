@@ -16,7 +16,10 @@ class Word(Settings):
 
 
 class Recipe(Settings):
-    """horizon: the steps that the schedule is made for, 0 where no rate depends on it. word: trained instead of an adapter."""
+    """horizon: the steps that the schedule is made for, 0 where no rate depends on it.
+
+    word: trained instead of an adapter. whole: every weight of the networks that the adapter names is trained instead of it.
+    """
 
     adapter: Adapter
     objective: Objective
@@ -28,6 +31,7 @@ class Recipe(Settings):
     validate_every: int
     horizon: int
     word: Word | None = None
+    whole: bool = False
 
 
 def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan: Plan) -> Recipe:
@@ -75,3 +79,11 @@ def word_recipe(word: Word, objective: Objective, optimizer: Optimizer, plan: Pl
             raise InvalidInput(f"{name} = {value} has no effect on a single word.", hint=f"Leave {name} at {default!r}.")
     settings = optimizer.model_copy(update={"text_rate": optimizer.rate})
     return recipe_of(Adapter(unet=False, text_encoder=True), objective, settings, plan).model_copy(update={"word": word})
+
+
+def whole_recipe(unet: bool, text_encoder: bool, objective: Objective, optimizer: Optimizer, plan: Plan) -> Recipe:
+    """The recipe of a training of whole networks. Raises InvalidInput as `recipe_of`."""
+    if optimizer.up_rate != 1:
+        raise InvalidInput(f"up_rate = {optimizer.up_rate:g} (LoRA+) has no effect without a LoRA.", hint="Leave it at 1.")
+    settings = Adapter(unet=unet, text_encoder=text_encoder)
+    return recipe_of(settings, objective, optimizer, plan).model_copy(update={"whole": True})

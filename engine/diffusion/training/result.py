@@ -9,7 +9,8 @@ from engine.diffusion.training.recipe import Recipe
 from engine.values.lora import Lora
 from engine.values.training import LossCurve, TrainingState
 
-MODULES = {"lora": "networks.lora", "loha": "lycoris.kohya", "lokr": "lycoris.kohya"}
+ALGORITHMS = {"lora": "", "oft": "diag-oft"}
+"""Kinds of adapters that LyCORIS calls otherwise."""
 
 
 def lora_of(state: TrainingState) -> Lora:
@@ -27,7 +28,7 @@ def metadata_of(recipe: Recipe, steps: int) -> dict[str, str]:
     """The training's settings under the names of kohya's trainer, which is where other programs look for them."""
     adapter, objective, optimizer = recipe.adapter, recipe.objective, recipe.optimizer
     found: dict[str, Any] = {
-        "ss_network_module": MODULES[adapter.kind],
+        "ss_network_module": "networks.lora" if adapter.kind == "lora" else "lycoris.kohya",
         "ss_network_dim": adapter.rank,
         "ss_network_alpha": adapter.alpha,
         "ss_network_dropout": adapter.dropout,
@@ -71,8 +72,9 @@ def _network_args(recipe: Recipe) -> dict[str, str]:
         "conv_alpha": adapter.conv_alpha if adapter.conv_rank else 0,
         "rank_dropout": adapter.rank_dropout,
         "module_dropout": adapter.module_dropout,
-        "algo": "" if adapter.kind == "lora" else adapter.kind,
+        "algo": ALGORITHMS.get(adapter.kind, adapter.kind),
         "dora_wd": adapter.magnitude,
+        "constraint": adapter.constraint,
         "rs_lora": adapter.rank_stabilised,
         "loraplus_lr_ratio": recipe.optimizer.up_rate if recipe.optimizer.up_rate != 1 else 0,
     }

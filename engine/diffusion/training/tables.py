@@ -29,6 +29,6 @@ def dataset_table(dataset: Dataset) -> str:
 def _row(example: Example) -> str:
     bucket = example.bucket
     size = f"{example.width} x {example.height}" + (f" -> {bucket.width} x {bucket.height}" if bucket else "")
-    marks = ["regularisation"] * example.regularisation + ["mask"] * (example.mask is not None)
+    marks = ["regularisation"] * example.regularisation + ["mask"] * (example.mask is not None) + ["held out"] * example.held_out
     notes = [f"x{example.repeats}", *marks]
     return f"{example.name}: {size}, {', '.join(notes)}: {listed(example.captions, 3)}"

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from engine.diffusion.devices import Numerics
 from engine.diffusion.training.batches import Batch, Batches
-from engine.diffusion.training.learned_word import LearnedWord
-from engine.diffusion.training.networks import AdaptedNetwork
+from engine.diffusion.training.networks import AdaptedNetwork, Trained
 from engine.diffusion.training.objectives import Noised, Task
 from engine.diffusion.training.optimizers import Group, build_optimizer, build_schedule
 from engine.diffusion.training.ranks import Ranks
@@ -28,7 +27,6 @@ from engine.errors import InvalidInput
 from engine.values.training import TrainingState
 
 FIXED_TIMES = (0.2, 0.4, 0.6, 0.8)
-FIXED_BATCHES = 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Networks:
 
     unet: nn.Module
     reader: TextReader | None
-    adapted: dict[str, AdaptedNetwork | LearnedWord]
+    adapted: dict[str, Trained]
 
 
 class Trainer:
@@ -128,9 +126,11 @@ class Trainer:
         self._optimizer.zero_grad(set_to_none=True)
         loss = self._ranks.sum(sum(self._backward(batch, number, count) for number, batch in enumerate(batches)))
         self._ranks.sum_gradients(self._parameters)
-        gradient = self._clip()
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
+        gradient = 0.0
+        if any(parameter.grad is not None for parameter in self._parameters):  # none in a step that says nothing of what is trained
+            gradient = self._clip()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
         self._schedule.step()
         self._after_step()
         self.step += 1
@@ -234,12 +234,12 @@ class Trainer:
 
     @torch.no_grad()
     def fixed_loss(self) -> float:
-        """The mean loss of the first batches at fixed timesteps with fixed noise and no dropout: falls when the network learns them."""
+        """The mean loss of the pictures that are held out, or of the first batches, at fixed timesteps with fixed noise and no dropout:
+        falls when the network learns."""
         for network in self._networks.adapted.values():
             network.module.eval()
         losses = []
-        for number in range(FIXED_BATCHES):
-            batch = self._data.batch(number)
+        for number, batch in enumerate(self._data.validation()):
             for time in FIXED_TIMES:
                 times = torch.full((len(batch.latents),), time)
                 noised = self._task.noised(batch.latents, stream(self.recipe.seed, "fixed", number, round(time * 1000)), times)
@@ -249,7 +249,7 @@ class Trainer:
         return float(torch.cat(losses).mean())
 
 
-def groups_of(adapted: dict[str, AdaptedNetwork | LearnedWord], recipe: Recipe) -> list[Group]:
+def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:
     """The trained parameters by learning rate."""
     optimizer = recipe.optimizer
     rules = Rules(optimizer.rates, "rates")

@@ -69,8 +69,8 @@ def prepare(
 
 
 def _check(dataset: Dataset, clip: Clip | None, caption_variants: int) -> None:
-    if not any(not example.regularisation for example in dataset.examples):
-        raise InvalidInput("The dataset has no picture to train on.", hint="Add pictures that are not for regularisation.")
+    if all(example.regularisation or example.held_out for example in dataset.examples):
+        raise InvalidInput("The dataset has no picture to train on.", hint="Add pictures that are not for regularisation and not held out.")
     if clip is None:
         return
     for example in dataset.examples:

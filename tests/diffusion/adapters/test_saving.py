@@ -10,6 +10,7 @@ from diffusers.loaders import FluxLoraLoaderMixin, SD3LoraLoaderMixin, StableDif
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from engine.diffusion.adapters import saving
 from engine.diffusion.adapters.hashes import model_hash
 from engine.diffusion.adapters.layouts import kohya, write
 from engine.diffusion.adapters.lora import load_lora
@@ -163,9 +164,27 @@ def test_hashes(tmp_path):
 def test_a_format_that_cannot_hold_it_is_an_error(tmp_path):
     base = "lora_unet_mid_block_attentions_0_proj_in"
     tensors = {f"{base}.lora_up.weight": torch.full((8, 2), 1e6), f"{base}.lora_down.weight": torch.full((2, 8), 1e-9)}
-    with pytest.raises(NodeFailed, match=r"mid_block\.attentions\.0\.proj_in.*float16"):
+    with pytest.raises(NodeFailed, match=r"mid_block_attentions_0_proj_in\.lora_up\.weight has numbers that float16 cannot hold"):
         write_lora(tmp_path / "a.safetensors", Lora(tensors), Style(dtype="float16"))
     assert write_lora(tmp_path / "a.safetensors", Lora(tensors), Style(dtype="float32")).error < 1e-6
+
+
+def test_a_module_that_the_format_rounds_away_is_told_and_does_not_hinder_the_others(tmp_path):
+    """As after a first step of training, which hardly moves some modules."""
+    tensors = {}
+    for base, size in (("lora_unet_mid_block_attentions_0_proj_in", 1e-9), ("lora_unet_mid_block_attentions_0_proj_out", 0.1)):
+        tensors |= {f"{base}.lora_up.weight": torch.full((8, 2, 1, 1), size), f"{base}.lora_down.weight": torch.ones(2, 8, 1, 1)}
+    found = write_lora(tmp_path / "a.safetensors", Lora(tensors), Style(dtype="float16"))
+    assert (found.error, found.module) == (1.0, "unet.mid_block.attentions.0.proj_in")
+
+
+def test_a_file_that_is_read_back_as_another_one_is_refused(tmp_path, monkeypatch):
+    base = "lora_unet_mid_block_attentions_0_proj_in"
+    lora = Lora({f"{base}.lora_up.weight": torch.ones(8, 2, 1, 1), f"{base}.lora_down.weight": torch.ones(2, 8, 1, 1)})
+    damaged = Lora({name: tensor.half() * 1.001 for name, tensor in lora.tensors.items()})
+    monkeypatch.setattr(saving, "load_lora", lambda path: damaged)
+    with pytest.raises(NodeFailed, match="Read back"):
+        write_lora(tmp_path / "a.safetensors", lora, Style())
 
 
 def test_layouts_that_hold_lora_only_refuse_others():

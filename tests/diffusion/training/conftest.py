@@ -11,6 +11,7 @@ from engine.diffusion.training.opening import open_trainer
 from engine.diffusion.training.recipe import Recipe
 from engine.graph.folders import EMBEDDED_MODELS
 from engine.values.dataset import TrainingSet
+from engine.values.model import Model
 from engine.values.training import TrainingState
 from tests.diffusion.training.sets import random_set
 
@@ -40,10 +41,15 @@ def run(checkpoint: Checkpoint, memory: Memory, pictures: TrainingSet) -> Run:
     """Train by a recipe up to each of some steps, with new networks and a new optimizer each time; the last state."""
 
     def train(
-        settings: Recipe, *stops: int, data: TrainingSet | None = None, start: Any = None, state: TrainingState | None = None
+        settings: Recipe,
+        *stops: int,
+        data: TrainingSet | None = None,
+        start: Any = None,
+        state: TrainingState | None = None,
+        model: Model | None = None,
     ) -> TrainingState:
         for stop in stops:
-            with open_trainer(memory, checkpoint.model, checkpoint.clip, data or pictures, settings, start) as trainer:
+            with open_trainer(memory, model or checkpoint.model, checkpoint.clip, data or pictures, settings, start) as trainer:
                 if state is not None:
                     trainer.load(state)
                 while trainer.step < stop:

@@ -149,3 +149,44 @@ def test_a_dataset_is_stored_and_found_again_unless_a_picture_is_gone(tmp_path) 
     path.unlink()
     with pytest.raises(Exception, match="is gone"):
         codec.decode(*codec.encode(dataset))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "meta.json",
+            '{"a.png": {"caption": "a dog\\nthe dog", "tags": "red, small"}, "deep/b": {"tags": "blue"}, "gone.png": {"caption": "x"}}',
+        ),
+        (
+            "metadata.jsonl",
+            '{"file_name": "a.png", "text": "a dog\\nthe dog", "tags": "red, small"}\n\n'
+            '{"image_path": "ROOT/deep/b", "tags": "blue"}\n{"file_name": "gone.png", "caption": "x"}\n',
+        ),
+    ],
+)
+def test_captions_of_a_metadata_file(tmp_path, name, text) -> None:
+    """They come before files beside the pictures; pictures that it lacks have theirs."""
+    picture(tmp_path / "a.png", seed=1)
+    picture(tmp_path / "deep/b.png", seed=2)
+    picture(tmp_path / "c.png", seed=3)
+    caption(tmp_path / "a.txt", "not this")
+    caption(tmp_path / "c.txt", "its own")
+    caption(tmp_path / name, text.replace("ROOT", tmp_path.as_posix()))
+    dataset = read(tmp_path, metadata=name)
+    captions = {example.name: example.captions for example in dataset.examples}
+    assert captions == {"a.png": ("a dog, red, small", "the dog, red, small"), "deep/b.png": ("blue",), "c.png": ("its own",)}
+    assert dataset.warnings == ("In the metadata file without a picture: gone.png",)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "3", '{"a.png": 3}', '{"a.png": {"caption": 3}}', '{"a.png": {"caption": "x", "tags": []}}', "[" * 100_000, "\udcff"]
+)
+@pytest.mark.parametrize("name", ["meta.json", "meta.jsonl"])
+def test_a_metadata_file_of_another_form_is_refused(tmp_path, name, text) -> None:
+    picture(tmp_path / "a.png", seed=1)
+    (tmp_path / name).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InvalidInput, match=r"known form|no caption"):
+        read(tmp_path, metadata=name)
+    with pytest.raises(InvalidInput, match="no metadata file"):
+        read(tmp_path, metadata="../" + name)

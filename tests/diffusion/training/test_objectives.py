@@ -76,6 +76,10 @@ def test_flow_weights_are_diffusers():
         assert torch.allclose(flow_weight(name, sigma), compute_loss_weighting_for_sd3(name, sigma))
 
 
+def test_the_weight_of_a_flow_without_noise_is_bounded():
+    assert flow_weight("sigma_sqrt", torch.tensor([0.0, 1e-5, 1e-3])).tolist() == pytest.approx([1e6] * 3)
+
+
 def test_zero_terminal_snr_sees_pure_noise_at_the_last_timestep():
     alphas = DDPMScheduler(1000, 0.00085, 0.012, "scaled_linear", rescale_betas_zero_snr=True).alphas_cumprod
     job = task(Objective(zero_terminal_snr=True), KINDS["v"])

@@ -9,6 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.diffusion.adapters.lora import apply_lora
+from engine.diffusion.families import FAMILIES
+from engine.diffusion.sampling.latent_format import LatentFormat
+from engine.diffusion.training.batches import Batches
+from engine.diffusion.training.holding_out import held_out
 from engine.diffusion.training.opening import open_trainer
 from engine.diffusion.training.result import curve_of, lora_of
 from engine.diffusion.training.segment import train
@@ -17,7 +21,6 @@ from engine.graph.cache import Cache
 from engine.graph.checkpoint import Checkpoint
 from engine.graph.disk_tier import DiskTier
 from engine.values.dataset import CaptionPolicy
-from engine.values.lora import Lora
 from engine.values.store import SafetensorsStore
 from engine.values.training import Adapter, Objective, Optimizer, TrainingState
 from tests.diffusion.training.recipes import recipe
@@ -91,6 +94,8 @@ def test_training_leaves_the_loaded_networks_as_they_are(checkpoint, memory, run
         Adapter(rank=4, alpha=2), Adapter(rank=4, conv_rank=2, rank_stabilised=True), Adapter(kind="loha", rank=2, alpha=2, conv_rank=2),
         Adapter(kind="lokr", rank=2, alpha=1, factor=4, conv_rank=2), Adapter(kind="lokr", rank=4),
         Adapter(rank=4, alpha=2, ranks="down_blocks = 2\nmid_block = 0"), Adapter(rank=2, alpha=2, conv_rank=2, magnitude=True),
+        Adapter(kind="oft", rank=8, conv_rank=4), Adapter(kind="oft", rank=8, constraint=1e-5), Adapter(kind="ia3"),
+        Adapter(kind="full", conv_rank=1),
     ],
     ids=lambda adapter: f"{adapter.kind}-{adapter.rank}-{adapter.conv_rank}",
 )  # fmt: skip
@@ -119,8 +124,9 @@ def test_the_adapter_put_on_the_model_is_the_network_that_was_trained(checkpoint
     assert adapted.unused == ()
     with memory.unet(adapted.model) as unet:
         merged = output(unet)
-    assert (trained - plain).abs().max() > 1e-3
-    assert torch.allclose(merged, trained, atol=1e-4)
+    moved = (trained - plain).abs().max()
+    assert moved > 5e-4
+    assert (merged - trained).abs().max() < min(1e-4, 0.05 * moved)
 
 
 def test_one_picture_is_learnt_by_heart(checkpoint, memory, tmp_path):
@@ -171,23 +177,6 @@ def test_a_training_that_is_asked_to_end_early_gives_what_it_has(checkpoint, mem
     keep = Checkpoint(finish=lambda: len(done) == 2)
     with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, recipe()) as trainer:
         assert train(trainer, 10, keep, tell=done.append, check=lambda: None).step == 2
-
-
-def test_an_adapter_is_gone_on_from_with_a_new_optimizer(run):
-    first = run(recipe(), 3)
-    again = run(recipe(), 0, start=lora_of(first))
-    assert again.step == 0
-    assert all(torch.equal(tensor, first.part("adapter")[name]) for name, tensor in again.part("adapter").items())
-    with pytest.raises(InvalidInput, match="has shape"):
-        run(recipe(Adapter(rank=8, alpha=4)), 0, start=lora_of(first))
-    with pytest.raises(InvalidInput, match="alpha"):
-        run(recipe(Adapter(rank=4, alpha=8)), 0, start=lora_of(first))
-    with pytest.raises(InvalidInput, match="lacks"):
-        run(recipe(Adapter(rank=4, alpha=4, conv_rank=4)), 0, start=lora_of(first))
-    plain = Lora({name: tensor for name, tensor in lora_of(first).tensors.items() if not name.endswith(".alpha")}, {})
-    run(recipe(), 0, start=plain)
-    with pytest.raises(InvalidInput, match="alpha 4 at"):
-        run(recipe(Adapter(rank=4, alpha=2)), 0, start=plain)
 
 
 def test_a_state_of_other_settings_is_refused_by_name(run):
@@ -273,7 +262,10 @@ def test_a_rule_keeps_alpha_by_rank_of_its_kind_of_module(run):
         (Adapter(kind="loha", magnitude=True), "magnitude"), (Adapter(kind="lokr", max_norm=1), "max_norm"), (Adapter(factor=4), "factor"),
         (Adapter(magnitude=True, max_norm=1), "max_norm"), (Adapter(ranks="no_such_block = 4"), "fits no module"),
         (Adapter(ranks="mid_block"), "no rule"), (Adapter(ranks="( = 4"), "no rule"), (Adapter(ranks=". = 0"), "changes no module"),
-        (Adapter(ranks="(a+)+$ = x"), "no rule"),
+        (Adapter(ranks="(a+)+$ = x"), "no rule"), (Adapter(conv_alpha=4), "conv_alpha = 4 has no effect"),
+        (Adapter(kind="ia3", rank=4), "rank = 4 has no effect on ia3"), (Adapter(kind="oft", alpha=1), "alpha = 1.0 has no effect on oft"),
+        (Adapter(kind="oft", rank_dropout=0.1), "rank_dropout"), (Adapter(constraint=1), "constraint"),
+        (Adapter(kind="oft", rank=1), "one row"), (Adapter(kind="full", max_norm=1), "max_norm"),
     ],
 )  # fmt: skip
 def test_an_adapter_that_cannot_be_is_refused_by_name(run, adapter, named):
@@ -293,3 +285,39 @@ def test_an_inpainting_network_is_refused(checkpoint, memory, pictures):
     nine = replace(checkpoint.model, weights=replace(weights, config=weights.config.replace('"in_channels": 4', '"in_channels": 9')))
     with pytest.raises(InvalidInput, match="9 channels"), open_trainer(memory, nine, checkpoint.clip, pictures, recipe()):
         pass
+
+
+def test_steps_without_a_gradient_pass_under_a_loss_scale_too(checkpoint, memory, pictures):
+    """After its share of the training a text encoder that is trained alone has none."""
+    settings = recipe(
+        Adapter(rank=2, unet=False, text_encoder=True), optimizer=Optimizer(rate=0, text_rate=1e-3, text_share=0.2, warmup=0), steps=10
+    )
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+        trainer._scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+        steps = [trainer.advance() for _ in range(4)]
+        assert [step.gradient > 0 for step in steps] == [True, True, False, False]
+        assert trainer.state().step == 4
+
+
+def test_pictures_of_another_latent_space_are_refused(run, pictures, monkeypatch):
+    other = replace(FAMILIES["sd15"], title="Another Family", latent_format=LatentFormat(channels=4, scale=0.13025))
+    monkeypatch.setitem(FAMILIES, "other", other)
+    with pytest.raises(InvalidInput, match="encoded by a VAE of Another Family"):
+        run(recipe(), 1, data=replace(pictures, family="other"))
+
+
+def test_the_loss_of_pictures_that_are_held_out_is_measured_and_they_are_not_trained_on(checkpoint, memory, pictures, run):
+    data = replace(pictures, dataset=held_out(pictures.dataset, 0.4, seed=1))
+    kept = {number for number, example in enumerate(data.dataset.examples) if example.held_out}
+    assert len(kept) == 2
+    batches = Batches(data, batch_size=2, seed=0)
+    assert {number for step in range(20) for number in batches.batch(step).examples} == set(range(5)) - kept
+    measured = batches.validation()
+    assert {number for batch in measured for number in batch.examples} == kept
+    assert all(torch.equal(one.latents, other.latents) for one, other in zip(measured, batches.validation(), strict=True))
+    assert all("" not in batch.captions for batch in measured)
+    curve = curve_of(run(recipe(validate_every=1), 2, data=data))
+    assert [step for step, _ in curve.validation] == [1, 2]
+    assert curve.validation != curve_of(run(recipe(validate_every=1), 2)).validation
+    with pytest.raises(InvalidInput, match="2 pictures are held out"):
+        run(recipe(), 1, data=data)

@@ -1,0 +1,53 @@
+"""The adapter as a file each time the state of its training is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field
+
+from engine.diffusion.adapters.saving import Exactness, FormatName, Style
+from engine.diffusion.training.kept_files import TRAINING_KEY, drop_older, is_kept, steps_of
+from engine.graph import Context, Shown, Widget, node
+from engine.graph.paths import inside
+from engine.values.lora import Lora
+from engine.values.training import FilePlan, Steps
+from nodes.lora_files import told_of, write_file
+
+KeepLast = Annotated[int, Field(ge=0, le=10_000)]
+Line = Annotated[str, Widget(multiline=False)]
+
+
+@node("TrainingFiles", category="training", display_name="Training Files")
+def training_files(name: Line = "my_lora", keep_last: KeepLast = 0, dtype: FormatName = "float16") -> FilePlan:
+    """Write the adapter to models/loras each time the state is kept, so that the best of several steps can be chosen.
+
+    name: of the files, before `-step000250`; a slash makes a folder.
+    keep_last: how many of the newest stay; older ones of the same training are removed. 0: all stay.
+    dtype: number format of the matrices.
+    """
+    return FilePlan(name=name, keep_last=keep_last, dtype=dtype)
+
+
+@node("SaveTrainingFile", category="training/parts", output_node=True, lane="io")
+def save_training_file(ctx: Context, lora: Lora, step: Steps, training: Line, name: Line, keep_last: KeepLast, dtype: FormatName) -> Shown:
+    """Write the adapter of a step and remove the files of older steps of the same training: a part of Train LoRA.
+
+    training: what tells the training from others; only files that say it are removed.
+    """
+    home = ctx.folders.directories("loras")[0]
+    stem = name.rpartition("/")[2] + "-step"
+    folder = inside(home, f"{name}-step").parent
+    found = steps_of(folder, stem, training)
+    if not is_kept(step, found, keep_last):
+        return Shown({"text": [f"step {step}: {keep_last} newer files of this training are there"]})
+    exactness: list[Exactness] = []
+    marked = replace(lora, metadata={**lora.metadata, TRAINING_KEY: training})
+    style = Style(dtype=dtype)
+    write = partial(write_file, marked, style, exactness)
+    saved = ctx.folders.save_model("loras", f"{name}-step{step:06}", ".safetensors", write, replace=step in found)
+    dropped = drop_older(steps_of(folder, stem, training), keep_last)
+    text = f"{saved}: {told_of(exactness[0], style)}" + "".join(f"\n{path.name} removed" for path in dropped)
+    return Shown({"text": [text], "loras": [{"name": saved}]})
