@@ -1,4 +1,4 @@
-"""What the canvas shows: the same however it got there, and of any subgraph that is open."""
+"""What the canvas shows: the same however it got there, of any subgraph that is open, and little to load."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from .conftest import PATIENCE, Canvas
 from .test_files import drop, easel
 
 pytestmark = pytest.mark.browser
+
+MOST_BYTES = 400_000
 
 DIFFERENCE = """
     const { view, renderer, canvas } = easel.editor;
@@ -67,6 +69,13 @@ def test_a_node_that_is_drawn_alone_is_the_same_as_with_all_others(canvas: Canva
     for edit in ("easel.setInput('sampler', 'steps', 3)", "easel.does('duplicate')", "easel.does('delete')", "easel.does('undo')"):
         canvas.page.evaluate(f"{edit}; easel.editor.renderer.paint()")
         assert same(canvas.page.evaluate(f"() => {{ {DIFFERENCE} return difference(); }}")), edit
+
+
+def test_little_is_loaded_before_the_page_can_be_used(canvas: Canvas) -> None:
+    sizes = canvas.page.evaluate("performance.getEntriesByType('resource').map((entry) => [entry.name, entry.decodedBodySize])")
+    assert len(sizes) > 30
+    whole = sum(size for _, size in sizes) + canvas.page.evaluate("performance.getEntriesByType('navigation')[0].decodedBodySize")
+    assert whole < MOST_BYTES, sorted(sizes, key=lambda item: -item[1])[:12]
 
 
 def test_links_take_the_shape_that_was_chosen_and_are_cut_there(canvas: Canvas) -> None:

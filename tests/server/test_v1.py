@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from engine.graph.catalogue import InputInfo, NodeInfo, OutputInfo
+from engine.graph.catalogue import InputInfo
 from tests.server.serving import chain, one
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -188,14 +188,16 @@ async def test_the_brief_catalogue_and_the_helps_say_what_the_whole_one_says(api
     brief = await api.json("GET", "/api/v1/nodes?part=brief")
     helps = await api.json("GET", "/api/v1/nodes?part=help")
     assert len(json.dumps(brief)) < len(json.dumps(whole)) / 3
-    assert brief.get("files", {}) == whole["files"] and list(brief["nodes"]) == list(whole["nodes"]) == list(helps["nodes"])
+    assert brief["files"] == whole["files"] and list(brief["nodes"]) == list(whole["nodes"]) == list(helps["nodes"])
     for id, info in whole["nodes"].items():
         told, said = brief["nodes"][id], helps["nodes"][id]
-        assert NodeInfo.model_validate(told).outputs == tuple(OutputInfo(**{**output, "help": ""}) for output in info["outputs"])
-        for small, large in zip(told.get("inputs", ()), info["inputs"], strict=True):
-            assert InputInfo.model_validate({**small, "help": large["help"], "pattern": large["pattern"]}) == InputInfo.model_validate(
-                large
-            )
+        assert (told.get("display_name", id), told["category"]) == (info["display_name"], info["category"])
+        outputs = [{"help": "", "series": False, **brief["outputs"][place]} for place in told.get("outputs", ())]
+        assert outputs == [{**output, "help": ""} for output in info["outputs"]]
+        for place, large in zip(told.get("inputs", ()), info["inputs"], strict=True):
+            small = brief["inputs"][place]
+            read = {"has_default": "default" in small, **small, "help": large["help"], "pattern": large["pattern"]}
+            assert InputInfo.model_validate(read) == InputInfo.model_validate(large)
             assert said["inputs"].get(large["name"], "") == large["help"]
         assert said["help"] == info["help"] and "help" not in told
     await api.json("GET", "/api/v1/nodes?part=some", 400)

@@ -47,9 +47,9 @@ test("a problem in a subgraph is one of every instance around it", () => {
 });
 
 test("an input of a subgraph takes what the one that it sets takes, through nested ones too", () => {
-  const radius = { name: "radius", type: "INT", default: 3, has_default: true, minimum: 1, maximum: 50 };
+  const radius = { name: "radius", type: "INT", default: 3, minimum: 1, maximum: 50 };
   const mode = { name: "mode", type: "COMBO", choices: ["box", "gauss"] };
-  const data = { nodes: { Blur: { id: "Blur", display_name: "Blur", category: "image", inputs: [{ name: "image", type: "IMAGE" }, radius, mode], outputs: [{ name: "IMAGE", type: "IMAGE" }] } } };
+  const data = { nodes: { Blur: { id: "Blur", display_name: "Blur", category: "image", inputs: [2, 0, 1], outputs: [0] } }, inputs: [radius, mode, { name: "image", type: "IMAGE" }], outputs: [{ name: "IMAGE", type: "IMAGE" }], files: {} };
   const catalogue = new Catalogue(data, { Blur: { help: "Make soft.", module: "nodes.image", inputs: { radius: "in pixels" }, outputs: [""] } });
   assert.equal(catalogue.nodes.get("Blur").inputs[0].required, true, "what is not said is the default");
   const [image, amount] = catalogue.face(doc, doc.get("nodes").get("outer")).inputs;
@@ -95,6 +95,6 @@ test("a subgraph that holds itself a hundred times is looked into once", () => {
   const nodes = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`n${at}`, { class_type: "subgraph:ring", inputs: { [`in${at}`]: { __input__: `in${at}` } } }]));
   const inputs = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`in${at}`, {}]));
   const ring = exact({ nodes: { a: { class_type: "subgraph:ring" } }, subgraphs: { ring: { inputs, outputs: { out: ["n0", 0] }, nodes } } });
-  const face = new Catalogue({ nodes: {} }).face(ring, ring.get("nodes").get("a"));
+  const face = new Catalogue({ nodes: {}, inputs: [], outputs: [], files: {} }).face(ring, ring.get("nodes").get("a"));
   assert.deepEqual([face.inputs.length, face.outputs[0].type], [100, "*"]);
 });

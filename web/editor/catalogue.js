@@ -11,8 +11,8 @@ import { isLiteral } from "./types.js";
  * @typedef {{name: string, type: string, series: boolean, help: string}} OutputInfo
  * @typedef {{id: string, display_name: string, category: string, help: string, inputs: InputInfo[], outputs: OutputInfo[], aliases: any[],
  *   module: string, output_node: boolean, deprecated: boolean, experimental: boolean}} NodeInfo
- * @typedef {{nodes: Record<string, any>, files?: Record<string, string[]>}} Brief what the server sends: values
- *   that are their defaults are left out
+ * @typedef {{nodes: Record<string, any>, inputs: any[], outputs: any[], files: Record<string, string[]>}} Brief what the server sends:
+ *   values that are their defaults are left out, and nodes name their inputs and outputs by places in the two lists
  * @typedef {Record<string, {help: string, module: string, inputs: Record<string, string>, outputs: string[]}>} Helps
  * @typedef {{known: boolean, title: string, help: string, category: string, inputs: InputInfo[], outputs: OutputInfo[], outputNode: boolean,
  *   id: string}} Face
@@ -29,12 +29,16 @@ const ALIAS = { display_name: "", inputs: {}, outputs: null, order: null, defaul
 /** @param {string} name @param {string} type @returns {InputInfo} */
 const plainInput = (name, type) => ({ ...INPUT, name, type, required: false });
 
-/** @param {any} brief @param {Helps[string]} [told] @returns {NodeInfo} */
-function nodeInfo(brief, told) {
-  const inputs = (brief.inputs ?? []).map((/** @type {any} */ input) => ({ ...INPUT, ...input, help: told?.inputs[input.name] ?? "" }));
-  const outputs = (brief.outputs ?? []).map((/** @type {any} */ output, /** @type {number} */ slot) => ({ ...OUTPUT, ...output, help: told?.outputs[slot] ?? "" }));
+/** @param {string} id @param {Brief} data @param {Helps[string]} [told] @returns {NodeInfo} */
+function nodeInfo(id, data, told) {
+  const brief = data.nodes[id];
+  const inputs = (brief.inputs ?? []).map((/** @type {number} */ place) => {
+    const input = data.inputs[place];
+    return { ...INPUT, has_default: "default" in input, ...input, help: told?.inputs[input.name] ?? "" };
+  });
+  const outputs = (brief.outputs ?? []).map((/** @type {number} */ place, /** @type {number} */ slot) => ({ ...OUTPUT, ...data.outputs[place], help: told?.outputs[slot] ?? "" }));
   const aliases = (brief.aliases ?? []).map((/** @type {any} */ alias) => ({ ...ALIAS, ...alias }));
-  return { output_node: false, deprecated: false, experimental: false, ...brief, help: told?.help ?? "", module: told?.module ?? "", inputs, outputs, aliases };
+  return { id, display_name: id, output_node: false, deprecated: false, experimental: false, ...brief, help: told?.help ?? "", module: told?.module ?? "", inputs, outputs, aliases };
 }
 
 export class Catalogue {
@@ -43,8 +47,8 @@ export class Catalogue {
     this.data = data;
     this.helps = helps;
     /** @type {Map<string, NodeInfo>} */
-    this.nodes = new Map(Object.entries(data.nodes).map(([id, brief]) => [id, nodeInfo(brief, helps?.[id])]));
-    this.files = data.files ?? {};
+    this.nodes = new Map(Object.keys(data.nodes).map((id) => [id, nodeInfo(id, data, helps?.[id])]));
+    this.files = data.files;
     /** Nothing is known yet: the server has not answered. */
     this.loading = this.nodes.size === 0;
     /** @type {Map<string, {info: NodeInfo, alias: any}>} */

@@ -26,7 +26,7 @@ export class Editor {
   /** @param {HTMLCanvasElement} canvas @param {import("./events.js").Events} events */
   constructor(canvas, events) {
     this.canvas = canvas;
-    this.catalogue = new Catalogue({ nodes: {} });
+    this.catalogue = new Catalogue({ nodes: {}, inputs: [], outputs: [], files: {} });
     this.events = events;
     this.scene = new Scene(keptShape());
     this.view = new View();

@@ -6,9 +6,9 @@
 /** @typedef {CanvasRenderingContext2D} Canvas */
 
 /** How far the pixels may reach beyond what is seen, on each side. */
-const MARGIN = 256;
+const MARGIN = 128;
 /** How much is drawn at once of what comes in. */
-const STRIP = 96;
+const STRIP = 64;
 
 /** A canvas that is not shown. */
 function hidden() {

@@ -96,7 +96,7 @@ export class Renderer {
     const { layer } = this;
     if (this.stale) layer.clear();
     const areas = layer.move(width, height, at);
-    if (!this.stale) areas.push(...this.parts.map((part) => layer.areaOf(part)));
+    if (!this.stale) areas.push(...largest(this.parts).map((part) => layer.areaOf(part)));
     if (areas.reduce((sum, { w, h }) => sum + w * h, 0) > width * height) {
       layer.clear(); // parts that overlap so much are drawn sooner all at once
       areas.splice(0, areas.length, ...layer.move(width, height, at));
@@ -231,3 +231,8 @@ export class Renderer {
   }
 }
 
+/** Parts that do not lie in another one. @param {Seen[]} parts @returns {Seen[]} */
+const largest = (parts) => parts.filter((part, at) => !parts.some((other, order) => order !== at && within(part, other) && (order < at || !within(other, part))));
+
+/** @param {Seen} part @param {Seen} other */
+const within = (part, other) => part.left >= other.left && part.right <= other.right && part.top >= other.top && part.bottom <= other.bottom;

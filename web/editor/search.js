@@ -60,7 +60,7 @@ export function add(editor, id, at, drag, given = {}) {
   editor.edit(doc, "Add node");
   editor.raise([name]);
   editor.select([name]);
-  localStorage.setItem(USED, JSON.stringify({ ...used(), [info.id]: (used()[info.id] ?? 0) + 1 }));
+  setTimeout(() => localStorage.setItem(USED, JSON.stringify({ ...used(), [info.id]: (used()[info.id] ?? 0) + 1 }))); // slow: not while a person waits
   return name;
 }
 

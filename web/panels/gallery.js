@@ -12,11 +12,8 @@ import { useImage } from "./placing.js";
 
 const PAGE = 60;
 
-/** @type {import("../editor/dock.js").Panel} */
-export const galleryPanel = { id: "gallery", title: "Gallery", icon: "gallery", side: "left", key: "a", mount };
-
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
-function mount(element, app) {
+export function mount(element, app) {
   /** @type {Picture[]} */
   let pictures = [];
   let total = 0;

@@ -11,11 +11,8 @@ const WORDS = 12;
 /** The node that opens a file of a folder, and the input that names it. @type {Record<string, [string, string]>} */
 const LOADERS = { checkpoints: ["LoadCheckpoint", "ckpt_name"], loras: ["LoraLoader", "lora_name"], vae: ["VAELoader", "vae_name"] };
 
-/** @type {import("../editor/dock.js").Panel} */
-export const modelsPanel = { id: "models", title: "Models", icon: "models", side: "left", key: "m", mount };
-
 /** @param {HTMLElement} element @param {App} app */
-function mount(element, app) {
+export function mount(element, app) {
   const folder = el("select", { "aria-label": "Kind of model" });
   const search = el("input", { type: "search", placeholder: "Search", "aria-label": "Search models" });
   const list = el("div", { class: "cards", role: "list" });

@@ -10,11 +10,8 @@ import { showRecord } from "./record.js";
 const PAGE = 30;
 const OVER = "succeeded,failed,cancelled,parked";
 
-/** @type {import("../editor/dock.js").Panel} */
-export const queuePanel = { id: "queue", title: "Queue", icon: "queue", side: "right", key: "q", mount };
-
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
-function mount(element, app) {
+export function mount(element, app) {
   const state = el("p", { class: "dim", role: "status" });
   const pause = button(app, "Pause", () => app.api.post(`queue/${paused ? "resume" : "pause"}`), { title: "No further job starts; the one that runs goes on" });
   const clear = button(app, "Clear", async () => {

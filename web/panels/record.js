@@ -9,9 +9,6 @@ const SHOWN = 500;
 /** @type {string} the job that was asked for; the last one that was followed where none was */
 let wanted = "";
 
-/** @type {import("../editor/dock.js").Panel} */
-export const recordPanel = { id: "record", title: "Record", icon: "record", side: "right", mount };
-
 /** Show why the nodes of a job ran or did not. @param {App} app @param {string} jobId */
 export function showRecord(app, jobId) {
   wanted = jobId;
@@ -19,7 +16,7 @@ export function showRecord(app, jobId) {
 }
 
 /** @param {HTMLElement} element @param {App} app */
-function mount(element, app) {
+export function mount(element, app) {
   const jobId = wanted || app.jobs.current?.id;
   wanted = "";
   if (!jobId) element.append(el("p", { class: "dim" }, "Run something first: here stands why each node ran or did not."));

@@ -12,11 +12,8 @@ import { clean, FIELDS, fill, planned, useLora } from "./training_workflow.js";
 
 const TEMPLATE = "train_lora.json";
 
-/** @type {import("../editor/dock.js").Panel} */
-export const trainingPanel = { id: "training", title: "Train", icon: "training", side: "right", key: "t", mount };
-
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
-function mount(element, app) {
+export function mount(element, app) {
   const choice = el("select", { "aria-label": "Dataset" });
   const pictures = el("div", {});
   const form = el("form", { class: "fields" });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Literal
 
 from aiohttp import web
@@ -16,7 +17,7 @@ from engine.server.v1.routing import Query, Table, read_query
 
 table = Table("nodes")
 
-SERVERS_OWN = {"help", "version", "code_version", "module", "lane", "cache", "grad", "fingerprinted", "migrations"}
+SERVERS_OWN = {"id", "help", "version", "code_version", "module", "lane", "cache", "grad", "fingerprinted", "migrations"}
 """What an editor need not know of a node to draw it; helps it asks for when a person wants to read one."""
 BRIEF: Any = {
     "nodes": {"__all__": {**dict.fromkeys(SERVERS_OWN, True), "inputs": {"__all__": {"help", "pattern"}}, "outputs": {"__all__": {"help"}}}}
@@ -31,14 +32,15 @@ class Part(Query):
 async def nodes(request: web.Request) -> web.Response:
     """Every node by its canonical id, the files that inputs offer, and the packs that did not load.
 
-    `part=brief`: without helps, what only the server reads, and every value that is its default. `part=help`: the helps alone.
+    `part=help`: the helps alone. `part=brief`: without these, what only the server reads, and every value that is its default; a node names
+    its inputs and outputs by their places in the lists `inputs` and `outputs`, since many nodes have the same.
     """
     part = read_query(request, Part).part
     catalogue = await server_of(request).catalogue.current()
     if part == "help":
         body = dump_json(_helps(catalogue))
     elif part == "brief":
-        body = catalogue.model_dump_json(exclude_defaults=True, exclude=BRIEF).encode()
+        body = dump_json(_brief(catalogue))
     else:
         body = catalogue.model_dump_json().encode()
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
@@ -48,6 +50,22 @@ async def nodes(request: web.Request) -> web.Response:
     response = web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
     compress_for_others(request, response)
     return response
+
+
+def _brief(catalogue: Catalogue) -> dict[str, Any]:
+    nodes = catalogue.model_dump(mode="json", include={"nodes"}, exclude_defaults=True, exclude=BRIEF).get("nodes", {})
+    shared: dict[str, dict[bytes, int]] = {"inputs": {}, "outputs": {}}
+    for id, info in nodes.items():
+        if info.pop("display_name") != id:
+            info["display_name"] = catalogue.nodes[id].display_name
+        for item in info.get("inputs", ()):
+            if "default" in item:
+                del item["has_default"]
+        for kind, places in shared.items():
+            if kind in info:
+                info[kind] = [places.setdefault(dump_json(item), len(places)) for item in info[kind]]
+    lists = {kind: [json.loads(item) for item in places] for kind, places in shared.items()}
+    return {"nodes": nodes, **lists, "files": catalogue.files}
 
 
 def _helps(catalogue: Catalogue) -> dict[str, Any]:
