@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 
@@ -48,6 +49,11 @@ class EaselError(Exception):
 
     def to_json(self) -> dict[str, Any]:
         return {"code": self.code, "message": self.message, "hint": self.hint, "node_id": self.node_id, "details": self.details}
+
+
+def named(path: Path) -> str:
+    """A file as messages call it: with the folder it lies in, and not where that is on this machine."""
+    return "/".join(path.parts[-2:])
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from engine.diffusion.families.renaming import Renaming
 from engine.diffusion.families.unet_layout import Levels, Shapes, levels_of_diffusers
 from engine.diffusion.families.vae_layout import modern_name, vae_renaming
 from engine.diffusion.weights_file import TensorInfo, WeightsFile, read_header
-from engine.errors import MissingFile, ModelFormatError
+from engine.errors import MissingFile, ModelFormatError, named
 from engine.values.weights import FileStamp, Weights
 
 CONFIG_KEY = "easel.config"
@@ -70,7 +70,7 @@ def _read_single(path: Path) -> Contents:
     file = read_header(path)
     settings = _json(path, file.metadata, CONFIG_KEY, {})
     if not isinstance(settings, dict) or not all(isinstance(value, dict) for value in settings.values()):
-        raise ModelFormatError(f"{path}: {CONFIG_KEY} in its header is not a table of tables.", hint="Write the file again.")
+        raise ModelFormatError(f"{named(path)}: {CONFIG_KEY} in its header is not a table of tables.", hint="Write the file again.")
     places = _component("vae", [file]) if DIFFUSERS_VAE in file.tensors else _listed([file])
     return Contents(path, places, settings, _latent_rgb(path, file))
 
@@ -83,7 +83,7 @@ def _json(path: Path, metadata: Mapping[str, str], key: str, default: Any) -> An
     try:
         return json.loads(metadata[key]) if key in metadata else default
     except (ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{path}: {key} in its header is not valid JSON.", hint="Write the file again.") from error
+        raise ModelFormatError(f"{named(path)}: {key} in its header is not valid JSON.", hint="Write the file again.") from error
 
 
 def _latent_rgb(path: Path, file: WeightsFile) -> tuple[tuple[float, ...], ...]:
@@ -93,7 +93,7 @@ def _latent_rgb(path: Path, file: WeightsFile) -> tuple[tuple[float, ...], ...]:
         for row in rows
     ):
         raise ModelFormatError(
-            f"{path}: {LATENT_RGB_KEY} in its header is not a list of rows of three numbers.", hint="Write the file again."
+            f"{named(path)}: {LATENT_RGB_KEY} in its header is not a list of rows of three numbers.", hint="Write the file again."
         )
     return tuple(tuple(float(value) for value in row) for row in rows)
 
@@ -108,7 +108,8 @@ def _read_folder(path: Path) -> Contents:
             settings[component] = _read_config(folder / "config.json")
     if not places:
         raise ModelFormatError(
-            f"{path} is a folder without {', '.join(COMPONENTS)}.", hint="Give a safetensors file, or a folder as diffusers writes it."
+            f"{named(path)} is a folder without {', '.join(COMPONENTS)}.",
+            hint="Give a safetensors file or a folder of diffusers.",
         )
     return Contents(path, places, settings, ())
 
@@ -119,7 +120,7 @@ def _weight_files(folder: Path) -> list[Path]:
     if not found:
         others = sorted(file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".ckpt", ".msgpack"))
         what = f"only {', '.join(others)}" if others else "no weights"
-        raise ModelFormatError(f"{folder} holds {what}.", hint="Easel reads safetensors files only.")
+        raise ModelFormatError(f"{named(folder)} holds {what}.", hint="Easel reads safetensors files only.")
     variants: dict[str, list[Path]] = {}
     for file in found:
         variants.setdefault(_variant(file.name), []).append(file)
@@ -136,11 +137,11 @@ def _read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise MissingFile(f"There is no {path}.", hint="The folder is incomplete; download it again.") from error
+        raise MissingFile(f"There is no {named(path)}.", hint="The folder is incomplete; download it again.") from error
     except (ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{path} is not valid JSON.", hint="Download it again.") from error
+        raise ModelFormatError(f"{named(path)} is not valid JSON.", hint="Download it again.") from error
     if not isinstance(config, dict):
-        raise ModelFormatError(f"{path} is not a table.", hint="Download it again.")
+        raise ModelFormatError(f"{named(path)} is not a table.", hint="Download it again.")
     return config
 
 
@@ -149,7 +150,9 @@ def _component(component: str, files: list[WeightsFile]) -> dict[str, Place]:
     try:
         renaming = COMPONENTS[component]({name: place.info.shape for name, place in own.items()})
     except ValueError as error:
-        raise ModelFormatError(f"{files[0].path.parent}: its {component} cannot be used: {error}.", hint="Use another model.") from error
+        raise ModelFormatError(
+            f"{named(files[0].path.parent)}: its {component} cannot be used: {error}.", hint="Use another model."
+        ) from error
     stored = ((renaming.to_stored(name) if renaming else name, place) for name, place in own.items())
     return {f"{component}/{name}": place for name, place in stored if name is not None}
 

@@ -11,7 +11,7 @@ from engine.diffusion.checkpoint_files import Contents, read_contents
 from engine.diffusion.families import FAMILIES, detect, titles
 from engine.diffusion.families.family import Family, Part
 from engine.diffusion.families.unet_layout import Shapes
-from engine.errors import ModelFormatError
+from engine.errors import ModelFormatError, named
 from engine.values.model import Clip, Model, Vae
 from engine.values.weights import Weights
 
@@ -38,7 +38,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     channels = family.latent_format.channels
     if contents.latent_rgb and len(contents.latent_rgb) not in (channels, channels + 1):
         raise ModelFormatError(
-            f"{contents.path} has {len(contents.latent_rgb)} rows of preview factors for latents of {channels} channels.",
+            f"{named(contents.path)} has {len(contents.latent_rgb)} rows of preview factors for latents of {channels} channels.",
             hint="Write the file again, with a row for each channel and at most one more.",
         )
     return Checkpoint(
@@ -58,7 +58,8 @@ def load_vae(path: Path) -> Vae:
         if family.vae.find(contents.shapes) is not None:
             return Vae(_weights(contents, family, family.vae))
     raise ModelFormatError(
-        f"{contents.path} holds no autoencoder (VAE).", hint="Use a VAE file or a checkpoint; smaller stand-ins such as TAESD are not read."
+        f"{named(contents.path)} holds no autoencoder (VAE).",
+        hint="Use a VAE file or a checkpoint; stand-ins such as TAESD are not read.",
     )
 
 
@@ -66,7 +67,7 @@ def _weights(contents: Contents, family: Family, part: Part) -> Weights:
     found = part.find(contents.shapes)
     if found is None:
         raise ModelFormatError(
-            f"{contents.path} is a {family.title} model without {part.name}: no tensor {part.prefixes[0]}{part.marker}.",
+            f"{named(contents.path)} is a {family.title} model without {part.name}: no tensor {part.prefixes[0]}{part.marker}.",
             hint="Use a complete checkpoint.",
         )
     prefix, shapes = found
@@ -76,7 +77,7 @@ def _weights(contents: Contents, family: Family, part: Part) -> Weights:
     except KeyError as error:
         raise _incomplete(contents.path, part, [f"{prefix}{error.args[0]}"]) from error
     except (ValueError, IndexError) as error:
-        raise ModelFormatError(f"{contents.path}: its {part.name} cannot be used: {error}.", hint="Use another file.") from error
+        raise ModelFormatError(f"{named(contents.path)}: its {part.name} cannot be used: {error}.", hint="Use another file.") from error
     return Weights(family.name, part.name, contents.stamps(prefix), prefix, json.dumps(config, sort_keys=True))
 
 
@@ -92,7 +93,7 @@ def _check_tensors(path: Path, part: Part, prefix: str, shapes: Shapes, config: 
         stored, shape = present[module]
         if not same_shape(shape, wanted):
             raise ModelFormatError(
-                f"{path}: {prefix}{stored} has shape {list(shape)}, but its {part.name} needs {list(wanted)}.",
+                f"{named(path)}: {prefix}{stored} has shape {list(shape)}, but its {part.name} needs {list(wanted)}.",
                 hint="The file may be damaged, or of a kind Easel does not know.",
             )
     if missing:
@@ -107,7 +108,7 @@ def same_shape(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
 def _incomplete(path: Path, part: Part, missing: list[str]) -> ModelFormatError:
     more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
     return ModelFormatError(
-        f"{path}: its {part.name} lacks {', '.join(missing[:_SHOWN])}{more}.",
+        f"{named(path)}: its {part.name} lacks {', '.join(missing[:_SHOWN])}{more}.",
         hint="The file is incomplete; download it again.",
         details={"missing": missing[:1000]},
     )
@@ -118,6 +119,6 @@ def _unknown(contents: Contents) -> ModelFormatError:
     shown = ", ".join(f"{name} {list(contents.places[name].info.shape)}" for name in names[:3])
     what = f"{len(names)} tensors such as {shown}" if names else "no tensors"
     return ModelFormatError(
-        f"{contents.path} is of no family that Easel knows ({', '.join(titles())}): it holds {what}.",
+        f"{named(contents.path)} is of no family that Easel knows ({', '.join(titles())}): it holds {what}.",
         hint="If it is a LoRA, a VAE or a ControlNet, load it with the node for that.",
     )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.diffusion.checkpoint_files import Place, places_of
 from engine.diffusion.families import FAMILIES
-from engine.errors import ModelFormatError
+from engine.errors import ModelFormatError, named
 from engine.values.weights import Weights
 
 DTYPES = {
@@ -32,7 +32,7 @@ def load_module(weights: Weights, dtype: torch.dtype, device: torch.device, roun
     state = {name: tensor.reshape(wanted[name]) for name, tensor in tensors(weights, dtype, device, rounding) if name in wanted}
     if missing := wanted.keys() - state.keys():
         raise ModelFormatError(
-            f"{weights.files[0].path}: its {weights.part} lacks {', '.join(sorted(missing)[:8])}.", hint="Load it again."
+            f"{named(Path(weights.files[0].path))}: its {weights.part} lacks {', '.join(sorted(missing)[:8])}.", hint="Load it again."
         )
     module.load_state_dict(state, assign=True)
     return module.requires_grad_(False).to(device)
@@ -82,6 +82,6 @@ class Reader:
             while done < count:
                 got = file.readinto(view[done:])
                 if not got:
-                    raise ModelFormatError(f"{place.file.path} became shorter while it was read.", hint="Run the workflow again.")
+                    raise ModelFormatError(f"{named(place.file.path)} became shorter while it was read.", hint="Run the workflow again.")
                 done += got
         return raw.view(dtype).view(place.info.shape)

@@ -19,7 +19,7 @@ from engine.diffusion.families.family import Part
 from engine.diffusion.loading import DTYPES, tensors
 from engine.diffusion.patched import patched_tensors
 from engine.diffusion.weights_file import read_header
-from engine.errors import InvalidInput, NodeFailed
+from engine.errors import InvalidInput, NodeFailed, named
 from engine.values.model import Clip, Model, Vae
 from engine.values.weights import FileStamp, Weights
 
@@ -78,7 +78,7 @@ def _write(path: Path, networks: Sequence[Network], prefixes: Sequence[str], tex
         save_file(stored, path, _metadata(networks, texts))
     except (OSError, SafetensorError) as error:
         raise NodeFailed(
-            f"The model could not be written to {path.parent.name}: {error}.", hint="Make room on the disk, or check its permissions."
+            f"The model could not be written to {named(path.parent)}: {error}.", hint="Make room on the disk, or check its permissions."
         ) from error
     count = len(stored)
     del stored

@@ -16,7 +16,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from engine.errors import MissingFile, ModelFormatError
+from engine.errors import MissingFile, ModelFormatError, named
 
 HEADER_LIMIT = 32 * 2**20
 MOST_DIMENSIONS = 16
@@ -69,9 +69,9 @@ def read_header(path: Path) -> WeightsFile:
             file.seek(8)
             text = file.read(length)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingFile(f"There is no model file {path}.", hint="Check the name, or put the file into a model folder.") from error
+        raise MissingFile(f"There is no model file {named(path)}.", hint="Check the name, or put the file into a model folder.") from error
     except OSError as error:
-        raise ModelFormatError(f"{path} cannot be read: {error.strerror}.", hint="Check the file's permissions and its disk.") from error
+        raise ModelFormatError(f"{named(path)} cannot be read: {error.strerror}.", hint="Check its permissions and its disk.") from error
     header = _parse(path, text)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
@@ -83,16 +83,16 @@ def read_header(path: Path) -> WeightsFile:
 
 def _check_start(path: Path, start: bytes, length: int, size: int) -> None:
     if size == 0:
-        raise ModelFormatError(f"{path} is empty.", hint="Download it again.")
+        raise ModelFormatError(f"{named(path)} is empty.", hint="Download it again.")
     for magic, what in OTHER_FORMATS.items():
         if start.startswith(magic):
-            raise ModelFormatError(f"{path} is not a safetensors file but {what}.", hint="Use the model's safetensors version.")
+            raise ModelFormatError(f"{named(path)} is not a safetensors file but {what}.", hint="Use the model's safetensors version.")
     if len(start) < 10 or start[8:9] != b"{" or length < 2:
-        raise ModelFormatError(f"{path} is not a safetensors file: it starts with {start[:16].hex(' ')}.", hint="Use a safetensors file.")
+        raise ModelFormatError(f"{named(path)} is not a safetensors file: it starts with {start[:16].hex(' ')}.", hint="Use another.")
     if length > HEADER_LIMIT:
-        raise ModelFormatError(f"{path} claims a header of {length:,} bytes; at most {HEADER_LIMIT:,} are read.", hint=_AGAIN)
+        raise ModelFormatError(f"{named(path)} claims a header of {length:,} bytes; at most {HEADER_LIMIT:,} are read.", hint=_AGAIN)
     if 8 + length > size:
-        raise ModelFormatError(f"{path} is truncated: its header alone has {length:,} bytes, the file {size:,}.", hint=_AGAIN)
+        raise ModelFormatError(f"{named(path)} is truncated: its header alone has {length:,} bytes, the file {size:,}.", hint=_AGAIN)
 
 
 def _parse(path: Path, text: bytes) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _check_places(path: Path, tensors: Mapping[str, TensorInfo], base: int, size
     places = sorted(((info.start, info.end, name) for name, info in tensors.items()))
     end = places[-1][1] if places else base
     if end > size:
-        raise ModelFormatError(f"{path} is truncated: its tensors end at byte {end:,}, the file has {size:,} bytes.", hint=_AGAIN)
+        raise ModelFormatError(f"{named(path)} is truncated: its tensors end at byte {end:,}, the file has {size:,} bytes.", hint=_AGAIN)
     if end < size:
         raise _damaged(path, f"{size - end:,} bytes after the last tensor belong to nothing")
     for (_, first_end, first), (start, _, second) in _neighbours(base, places):
@@ -154,7 +154,7 @@ _AGAIN = "Download it again; a checksum of the source tells whether it is comple
 
 
 def _damaged(path: Path, what: str) -> ModelFormatError:
-    return ModelFormatError(f"{path} is damaged: {what}.", hint=_AGAIN)
+    return ModelFormatError(f"{named(path)} is damaged: {what}.", hint=_AGAIN)
 
 
 def tensors_digest(path: Path) -> str:

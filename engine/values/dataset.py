@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from engine.errors import InvalidInput, MissingFile
+from engine.errors import InvalidInput, MissingFile, named
 from engine.graph import port
 
 ShortBatches = Literal["keep", "fill", "drop", "scale"]
@@ -154,7 +154,7 @@ def _dataset_from_json(record: Mapping[str, Any]) -> Dataset:
 
 def _must_exist(path: str) -> None:
     if not Path(path).is_file():
-        raise MissingFile(f"The file {path} is gone.", hint="Put it back, or read the dataset again.")
+        raise MissingFile(f"The file {named(Path(path))} is gone.", hint="Put it back, or read the dataset again.")
 
 
 class DatasetCodec:

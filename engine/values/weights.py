@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import MissingFile, ModelFormatError
+from engine.errors import MissingFile, ModelFormatError, named
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class FileStamp:
         try:
             status = Path(self.path).stat()
         except OSError as error:
-            raise MissingFile(f"The model file {self.path} is gone.", hint="Put it back, or load another model.") from error
+            raise MissingFile(f"The model file {named(Path(self.path))} is gone.", hint="Put it back, or load another model.") from error
         if (status.st_size, status.st_mtime_ns) != (self.size, self.modified_ns):
-            raise ModelFormatError(f"The model file {self.path} has changed since it was loaded.", hint="Run the workflow again.")
+            raise ModelFormatError(f"The model file {named(Path(self.path))} has changed since it was loaded.", hint="Run it again.")
 
 
 @dataclass(frozen=True)

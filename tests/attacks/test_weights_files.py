@@ -55,7 +55,7 @@ def test_names_that_ask_for_a_network_of_any_size(tmp_path, names):
     try:
         load_checkpoint(path)
     except ModelFormatError as error:
-        assert str(path) in error.message
+        assert path.name in error.message and str(path) not in error.message
     assert time.perf_counter() - began < 30
 
 
@@ -90,7 +90,7 @@ def test_absurd_settings_of_its_own(tmp_path, settings):
     )
     with pytest.raises(ModelFormatError) as caught:
         load_checkpoint(path)
-    assert str(path) in caught.value.message
+    assert path.name in caught.value.message and str(path) not in caught.value.message
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,14 @@ MODULES = {
     for name in (
         "advanced_samplers", "align_your_steps", "apg", "attention_multiply", "canny", "cfg", "compositing", "custom_sampler",
         "differential_diffusion", "easycache", "eps", "freelunch", "fresca", "hypertile", "images", "ip2p", "latent", "mahiro", "mask",
-        "model_advanced", "model_downscale", "morphology", "pag", "perpneg", "post_processing", "preview_any", "primitive", "rebatch",
-        "sag", "sdupscale", "slg", "string", "tcfg", "tomesd", "torch_compile",
+        "lora_extract", "model_advanced", "model_downscale", "model_merging", "morphology", "pag", "perpneg", "post_processing",
+        "preview_any", "primitive", "rebatch", "sag", "sdupscale", "slg", "string", "tcfg", "tomesd", "torch_compile",
     )
 }  # fmt: skip
 LEFT_OUT = {"SaveSVGNode"}  # no node of either program draws vector graphics
 COVERED = {
-    "CheckpointLoaderSimple", "CLIPSetLastLayer", "CLIPTextEncode", "ConditioningAverage", "ConditioningCombine", "ConditioningConcat",
+    "TrainLoraNode", "LossGraphNode", "CheckpointLoaderSimple",
+    "CLIPSetLastLayer", "CLIPTextEncode", "ConditioningAverage", "ConditioningCombine", "ConditioningConcat",
     "ConditioningSetArea", "ConditioningSetAreaPercentage", "ConditioningSetAreaStrength", "ConditioningSetMask",
     "ConditioningSetTimestepRange", "ConditioningZeroOut", "EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage", "FluxDisableGuidance",
     "FluxGuidance", "FluxKontextMultiReferenceLatentMethod", "ImageBatch", "ImageInvert", "ImagePadForOutpaint", "ImageScale",

@@ -67,7 +67,7 @@ def test_what_is_no_safetensors_file_is_named(tmp_path, what):
     path.write_bytes(content)
     with pytest.raises(ModelFormatError, match=message) as caught:
         read_header(path)
-    assert str(path) in caught.value.message
+    assert f"{path.parent.name}/{path.name}" in caught.value.message and str(path) not in caught.value.message
     assert caught.value.hint
 
 
@@ -102,7 +102,7 @@ def test_a_header_that_contradicts_itself_or_the_file_is_refused(tmp_path, what)
     path = raw(tmp_path / "model.safetensors", header, b"\0\0\0\0")
     with pytest.raises(ModelFormatError, match=message) as caught:
         read_header(path)
-    assert str(path) in caught.value.message
+    assert f"{path.parent.name}/{path.name}" in caught.value.message and str(path) not in caught.value.message
 
 
 @settings(max_examples=300, deadline=None)
@@ -117,6 +117,6 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory, da
     try:
         file = read_header(path)
     except EaselError as error:
-        assert str(path) in error.message
+        assert path.name in error.message and str(path) not in error.message
     else:
         assert all(0 < info.start <= info.end <= file.size for info in file.tensors.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from engine.diffusion.adapters.names import split
 from engine.diffusion.weights_file import WeightsFile
-from engine.errors import ModelFormatError
+from engine.errors import ModelFormatError, named
 
 MOST_TENSORS = 100_000
 MOST_RANK = 16_384
@@ -17,7 +17,7 @@ def check_header(file: WeightsFile) -> None:
     """Raise ModelFormatError, naming the tensor, for a file that no adapter can be."""
     if len(file.tensors) > MOST_TENSORS:
         raise ModelFormatError(
-            f"{file.path} has {len(file.tensors):,} tensors; an adapter has at most {MOST_TENSORS:,}.", hint="Use another file."
+            f"{named(file.path)} has {len(file.tensors):,} tensors; an adapter has at most {MOST_TENSORS:,}.", hint="Use another file."
         )
     cores = {found[0] for name in file.tensors if (found := split(name)) is not None and found[1] in ("hada_t1", "hada_t2")}
     for name, info in file.tensors.items():
@@ -26,10 +26,11 @@ def check_header(file: WeightsFile) -> None:
             continue
         module, role = found
         if role == "alpha" and info.shape not in ((), (1,)):
-            raise ModelFormatError(f"{file.path}: {name} is no single number but {list(info.shape)}.", hint="The file is damaged.")
+            raise ModelFormatError(f"{named(file.path)}: {name} is no single number but {list(info.shape)}.", hint="The file is damaged.")
         if 0 in info.shape:
-            raise ModelFormatError(f"{file.path}: {name} is empty, {list(info.shape)}.", hint="The file is damaged.")
+            raise ModelFormatError(f"{named(file.path)}: {name} is empty, {list(info.shape)}.", hint="The file is damaged.")
         if role in _RANKS and module not in cores and len(info.shape) > 1 and info.shape[_RANKS[role]] > MOST_RANK:
             raise ModelFormatError(
-                f"{file.path}: {name} has rank {info.shape[_RANKS[role]]:,}; at most {MOST_RANK:,} is read.", hint="Use another file."
+                f"{named(file.path)}: {name} has rank {info.shape[_RANKS[role]]:,}; at most {MOST_RANK:,} is read.",
+                hint="Use another file.",
             )

@@ -18,7 +18,7 @@ from engine.diffusion.adapters.low_rank import difference, is_low_rank
 from engine.diffusion.adapters.metadata import About, Level, described, with_hashes
 from engine.diffusion.adapters.reading import family_of, modules_of
 from engine.diffusion.families.adapters import Adapters
-from engine.errors import InvalidInput, NodeFailed
+from engine.errors import InvalidInput, NodeFailed, named
 from engine.values.lora import Lora
 
 FormatName = Literal["float16", "bfloat16", "float32"]
@@ -99,7 +99,7 @@ def write_lora(path: Path, lora: Lora, style: Style) -> Exactness:
             file.flush()
     except OSError as error:
         raise NodeFailed(
-            f"The LoRA could not be written to {path.parent}: {error.strerror}.",
+            f"The LoRA could not be written to {named(path.parent)}: {error.strerror}.",
             hint="Make room on the disk, or check the folder's permissions.",
         ) from error
     adapters, read = family_of(lora), load_lora(path)

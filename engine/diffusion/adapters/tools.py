@@ -17,7 +17,7 @@ from engine.diffusion.adapters.targets import Network, targets
 from engine.diffusion.families import ADAPTERS
 from engine.diffusion.families.adapters import Adapters
 from engine.diffusion.families.family import Config
-from engine.diffusion.patched import patched_tensors
+from engine.diffusion.patched import patched_reader, patched_tensors
 from engine.errors import InvalidInput
 from engine.values.lora import Lora
 from engine.values.model import Clip, Model
@@ -118,6 +118,37 @@ def extract(
     adapters = ADAPTERS[networks[0].family]
     metadata = {"ss_base_model_version": adapters.base_model_version, "ss_training_comment": "difference of two models"}
     return Made(Lora(kohya.write(parts, adapters, configs), metadata), account.report())
+
+
+def difference_lora(differences: Sequence[Model | Clip], keep: Keep | None, *, biases: bool, step: Step = lambda done, total: None) -> Made:
+    """Networks whose weights are differences of two models, as an adapter of every module.
+
+    keep: which singular values of matrices stay, None for whole differences. biases: also those of biases and norms.
+    Raises InvalidInput for differences that are nothing at all.
+    """
+    account = Account()
+    parts: dict[str, Modules] = {}
+    for network in differences:
+        names, read = patched_reader(network.weights, network.patches)
+        modules = parts.setdefault(network.weights.part, {})
+        for done, name in enumerate(names):
+            step(done, len(names))
+            path, _, parameter = name.rpartition(".")
+            delta = read(name)
+            matrix = parameter == "weight" and delta.ndim > 1
+            if not (matrix or biases) or not delta.any():
+                continue
+            tensors = {"diff" if parameter == "weight" else "bias": delta}
+            cutting = cut_matrix(delta, tuple(delta.shape), keep) if matrix and keep else Cutting(tensors, float(delta.norm()), 0.0)
+            account.add(f"{network.weights.part}.{name}", cutting)
+            modules.setdefault(path, {}).update(cutting.tensors)
+    if not any(parts.values()):
+        raise InvalidInput("The models do not differ.", hint="Connect a difference of two models.")
+    adapters = ADAPTERS[differences[0].weights.family]
+    configs = {network.weights.part: network.weights.arguments for network in differences}
+    metadata = {"ss_base_model_version": adapters.base_model_version, "ss_training_comment": "difference of two models"}
+    kept = {part: modules for part, modules in parts.items() if modules}
+    return Made(Lora(kohya.write(kept, adapters, configs), metadata), account.report())
 
 
 def _same_network(first: Model | Clip, second: Model | Clip) -> Network:

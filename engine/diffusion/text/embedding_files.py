@@ -18,7 +18,7 @@ from torch import Tensor
 from engine.diffusion.checkpoint_files import Place
 from engine.diffusion.loading import DTYPES, Reader
 from engine.diffusion.weights_file import read_header
-from engine.errors import MissingFile, ModelFormatError
+from engine.errors import MissingFile, ModelFormatError, named
 from engine.values.embedding import ANY_ENCODER, Embedding
 
 SUFFIXES = (".safetensors", ".pt", ".bin")
@@ -36,7 +36,7 @@ def load_embedding(path: Path, name: str | None = None) -> Embedding:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise MissingFile(f"There is no embedding file {path}.", hint="Check the name, or put the file into models/embeddings.") from error
+        raise MissingFile(f"There is no embedding file {named(path)}.", hint="Check the name, or put it into models/embeddings.") from error
     if size > LARGEST_FILE:
         raise _bad(path, f"has {size:,} bytes, over the limit of {LARGEST_FILE:,}", "This is no embedding; look for another file.")
     tensors, metadata = _read_safetensors(path) if path.suffix == ".safetensors" else (_read_pickle(path), {})
@@ -129,4 +129,4 @@ def _by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _bad(path: Path, what: str, hint: str = _ANOTHER) -> ModelFormatError:
-    return ModelFormatError(f"The embedding {path} {what}.", hint=hint)
+    return ModelFormatError(f"The embedding {named(path)} {what}.", hint=hint)
