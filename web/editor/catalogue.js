@@ -56,6 +56,8 @@ export class Catalogue {
     for (const info of this.nodes.values()) for (const alias of info.aliases) this.aliases.set(alias.id, { info, alias });
     /** @type {Map<string, Face>} */
     this.faces = new Map();
+    /** @type {WeakMap<InputInfo, Set<string> | null>} */
+    this.offered = new WeakMap();
     /** @type {WeakMap<Map<string, any>, {subgraphs: any, found: Map<string, InputInfo>}>} */
     this.insides = new WeakMap();
   }
@@ -77,6 +79,16 @@ export class Catalogue {
     const files = input.folder ? (this.files[input.folder] ?? []) : null;
     if (!files && !input.choices) return null;
     return [...(input.choices ?? []), ...(files ?? [])];
+  }
+
+  /** Whether a value is among the choices of an input, or the input offers none. @param {InputInfo} input @param {any} value */
+  offers(input, value) {
+    let offered = this.offered.get(input);
+    if (offered === undefined) {
+      const choices = this.choices(input);
+      this.offered.set(input, (offered = choices && new Set(choices.map(String))));
+    }
+    return offered === null || offered.has(String(value));
   }
 
   /** The face of a node as it stands in a document: variadic sockets counted out, subgraphs and unknown classes read from the document.

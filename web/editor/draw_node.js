@@ -7,6 +7,7 @@ import { TITLE } from "./scene.js";
 import { colourOf, shapeOf } from "./types.js";
 
 /** @typedef {import("./scene.js").NodeView} NodeView */
+/** @typedef {import("./scene.js").Widget} Widget */
 /** @typedef {import("./renderer.js").Stage} Stage */
 /** @typedef {CanvasRenderingContext2D} Canvas */
 /** @typedef {Record<string, string>} Colours */
@@ -103,6 +104,20 @@ function title(c, node, colours, plain) {
 /** @type {Map<string, string>} */
 const cuts = new Map();
 
+/** @type {Map<string, number>} */
+const widths = new Map();
+
+/** @param {Canvas} c @param {string} font that is set @param {string} text */
+function widthOf(c, font, text) {
+  const key = `${font}|${text}`;
+  let width = widths.get(key);
+  if (width === undefined) {
+    if (widths.size > 5000) widths.clear();
+    widths.set(key, (width = c.measureText(text).width));
+  }
+  return width;
+}
+
 /** A text that fits, with an ellipsis if need be. @param {Canvas} c @param {string} font that is set: asking the canvas for it is slow
  * @param {string} text @param {number} width */
 export function fitted(c, font, text, width) {
@@ -177,56 +192,79 @@ function sockets(c, node, stage, colours) {
 
 /** @param {Canvas} c @param {NodeView} node @param {Stage} stage @param {any[]} problems @param {Colours} colours */
 function widgets(c, node, stage, problems, colours) {
+  const hidden = stage.editing?.id === node.id ? stage.editing.name : null;
+  const all = node.widgets.filter((widget) => !(widget.name === hidden && widget.info.multiline));
+  const wrong = new Set(all.filter((widget) => problems.some((item) => item.input === widget.name) || isMissing(stage, widget)));
+  boxes(c, node, all.filter((widget) => !wrong.has(widget)), colours.widget, colours.widgetLine, 1);
+  if (wrong.size) boxes(c, node, [...wrong], colours.widget, colours.error, 2);
+  arrows(c, node, all, colours);
   c.font = WORDS;
   c.textBaseline = "middle";
-  for (const widget of node.widgets) {
-    if (stage.editing?.id === node.id && stage.editing.name === widget.name && widget.info.multiline) continue;
+  for (const widget of all) {
     const [x, y, w, h] = [node.x + 12, node.y + widget.y, node.w - 24, widget.h];
-    const tall = widget.info.multiline && !widget.linked;
-    c.fillStyle = colours.widget;
-    c.beginPath();
-    c.roundRect(x, y, w, h, tall ? 5 : h / 2);
-    c.fill();
-    const wrong = problems.some((item) => item.input === widget.name) || isMissing(stage, widget);
-    c.strokeStyle = wrong ? colours.error : colours.widgetLine;
-    c.lineWidth = wrong ? 2 : 1;
-    c.stroke();
-    if (tall) {
-      paragraph(c, String(widget.value ?? ""), x + 7, y + 6, w - 14, h - 10, colours, widget.info.name);
-      continue;
-    }
-    const middle = y + h / 2 + 0.5;
-    const seed = !widget.linked && widget.info.seed;
-    const arrows = !widget.linked && !seed && isNumber(widget.value);
-    c.textAlign = "left";
-    c.fillStyle = colours.dim;
-    const label = fitted(c, WORDS, widget.name.replaceAll("_", " "), w * 0.6);
-    c.fillText(label, x + (arrows ? 20 : 12), middle);
-    if (arrows) {
-      c.beginPath();
-      [[13, -4], [8, 0], [13, 4]].forEach(([dx, dy]) => c.lineTo(x + dx, middle + dy));
-      c.closePath();
-      [[w - 13, -4], [w - 8, 0], [w - 13, 4]].forEach(([dx, dy], at) => (at ? c.lineTo(x + dx, middle + dy) : c.moveTo(x + dx, middle + dy)));
-      c.fill();
-    }
-    if (widget.given !== null) {
-      c.textAlign = "right";
-      c.fillText(fitted(c, WORDS, `← ${widget.given}`, w * 0.5), x + w - 12, middle);
-    }
-    if (widget.linked) continue;
-    if (seed) policy(c, seedPolicy(stage.doc, node.id, widget.name), x + w - 14, middle, colours);
-    c.textAlign = "right";
-    c.fillStyle = wrong ? colours.error : colours.text;
-    const room = w - c.measureText(label).width - 48;
-    c.fillText(fitted(c, WORDS, shown(widget), room), x + w - (seed ? 28 : arrows || widget.info.type.includes("COMBO") ? 20 : 12), middle);
-    if (widget.info.type.includes("COMBO")) {
-      c.fillStyle = colours.dim;
-      c.beginPath();
-      [[w - 14, -2], [w - 10, 3], [w - 6, -2]].forEach(([dx, dy]) => c.lineTo(x + dx, middle + dy));
-      c.fill();
-    }
-    if (typeof widget.value === "boolean") toggle(c, x + w - 60, middle, widget.value, colours);
+    if (isTall(widget)) paragraph(c, String(widget.value ?? ""), x + 7, y + 6, w - 14, h - 10, colours, widget.info.name);
+    else words(c, stage, node, widget, wrong.has(widget) ? colours.error : colours.text, colours);
   }
+}
+
+/** @param {Widget} widget */
+const isTall = (widget) => widget.info.multiline && !widget.linked;
+/** @param {Widget} widget */
+const hasArrows = (widget) => !widget.linked && !widget.info.seed && isNumber(widget.value);
+/** @param {Widget} widget */
+const isChoice = (widget) => !widget.linked && widget.info.type.includes("COMBO");
+
+/** The ground of widgets, as one shape: many small ones take longer. @param {Canvas} c @param {NodeView} node @param {Widget[]} all @param {string} fill
+ * @param {string} line @param {number} width */
+function boxes(c, node, all, fill, line, width) {
+  c.beginPath();
+  for (const widget of all) c.roundRect(node.x + 12, node.y + widget.y, node.w - 24, widget.h, isTall(widget) ? 5 : widget.h / 2);
+  c.fillStyle = fill;
+  c.fill();
+  c.strokeStyle = line;
+  c.lineWidth = width;
+  c.stroke();
+}
+
+/** The arrows beside numbers, and those of choices. @param {Canvas} c @param {NodeView} node @param {Widget[]} all @param {Colours} colours */
+function arrows(c, node, all, colours) {
+  c.beginPath();
+  for (const widget of all) {
+    const [x, middle, w] = [node.x + 12, node.y + widget.y + widget.h / 2 + 0.5, node.w - 24];
+    if (hasArrows(widget)) {
+      triangle(c, x + 13, middle - 4, x + 8, middle, x + 13, middle + 4);
+      triangle(c, x + w - 13, middle - 4, x + w - 8, middle, x + w - 13, middle + 4);
+    } else if (isChoice(widget)) triangle(c, x + w - 14, middle - 2, x + w - 10, middle + 3, x + w - 6, middle - 2);
+  }
+  c.fillStyle = colours.dim;
+  c.fill();
+}
+
+/** @param {Canvas} c @param {number[]} points */
+function triangle(c, ...[ax, ay, bx, by, cx, cy]) {
+  c.moveTo(ax, ay);
+  c.lineTo(bx, by);
+  c.lineTo(cx, cy);
+}
+
+/** Name and value of a widget in one line. @param {Canvas} c @param {Stage} stage @param {NodeView} node @param {Widget} widget @param {string} colour
+ * @param {Colours} colours */
+function words(c, stage, node, widget, colour, colours) {
+  const [x, middle, w] = [node.x + 12, node.y + widget.y + widget.h / 2 + 0.5, node.w - 24];
+  const numeric = hasArrows(widget);
+  const label = fitted(c, WORDS, widget.name.replaceAll("_", " "), w * 0.6);
+  c.textAlign = "left";
+  c.fillStyle = colours.dim;
+  c.fillText(label, x + (numeric ? 20 : 12), middle);
+  c.textAlign = "right";
+  if (widget.given !== null) c.fillText(fitted(c, WORDS, `← ${widget.given}`, w * 0.5), x + w - 12, middle);
+  if (widget.linked) return;
+  const seed = widget.info.seed;
+  if (seed) policy(c, seedPolicy(stage.doc, node.id, widget.name), x + w - 14, middle, colours);
+  c.fillStyle = colour;
+  const room = w - widthOf(c, WORDS, label) - 48;
+  c.fillText(fitted(c, WORDS, shown(widget), room), x + w - (seed ? 28 : numeric || isChoice(widget) ? 20 : 12), middle);
+  if (typeof widget.value === "boolean") toggle(c, x + w - 60, middle, widget.value, colours);
 }
 
 /** What becomes of a seed at each run: a lock, an arrow, or a die. @param {Canvas} c @param {string} name @param {number} x @param {number} y @param {Colours} colours */
@@ -252,7 +290,7 @@ function policy(c, name, x, y, colours) {
   c.stroke();
 }
 
-/** @param {import("./scene.js").Widget} widget */
+/** @param {Widget} widget */
 function shown(widget) {
   const value = widget.value;
   if (value === undefined || value === null) return "";
@@ -261,12 +299,8 @@ function shown(widget) {
   return numberText(value);
 }
 
-/** A choice that is not there (any more): kept, and shown red. @param {Stage} stage @param {import("./scene.js").Widget} widget */
-function isMissing(stage, widget) {
-  if (widget.linked || !widget.info.type.includes("COMBO") || widget.value === undefined) return false;
-  const choices = stage.catalogue.choices(widget.info);
-  return choices !== null && !choices.some((/** @type {any} */ choice) => choice === widget.value || String(choice) === String(widget.value));
-}
+/** A choice that is not there (any more): kept, and shown red. @param {Stage} stage @param {Widget} widget */
+const isMissing = (stage, widget) => isChoice(widget) && widget.value !== undefined && !stage.catalogue.offers(widget.info, widget.value);
 
 /** @param {Canvas} c @param {number} x @param {number} y @param {boolean} on @param {Colours} colours */
 function toggle(c, x, y, on, colours) {
