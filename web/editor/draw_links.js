@@ -37,7 +37,7 @@ export function drawLinks(c, stage, { left, top, right, bottom }) {
     } else trace(path, link);
   }
   c.lineWidth = far ? 1 / view.scale : WIDTH;
-  c.lineCap = "butt";
+  c.lineCap = scene.shape === "square" ? "square" : "butt"; // else corners have gaps
   for (const [colour, path] of paths) {
     c.strokeStyle = colour;
     c.stroke(path);
