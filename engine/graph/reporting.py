@@ -129,8 +129,12 @@ class Report:
         self._store.append(self._job_id, batch)
 
     def close(self, steps: dict[str, Step]) -> None:
-        """Write what is left. Recipes of nodes that did not change stay the objects they were, and nothing is written if none did."""
+        """Write what is left; the records are on disk before anybody hears that the job is over.
+
+        Recipes of nodes that did not change stay the objects they were, and nothing is written if none did.
+        """
         self._flush()
+        self._store.flush()
         last = self._last
         if any(node_id not in last or last[node_id][0] != step.digest.hex() for node_id, step in steps.items() if step.kept):
             self._store.remember(self._workflow, lambda: self._recipes(steps))

@@ -14,7 +14,7 @@ from engine.errors import Conflict, EaselError, MissingJob
 from engine.graph import events
 from engine.graph.events import GAVE_WAY
 from engine.graph.wire import Frame
-from engine.jobs.journal import ATTEMPT_SPAN, Journal
+from engine.jobs.journal import ATTEMPT_SPAN, Journal, event_row
 from engine.jobs.line import Line
 from engine.jobs.records import Job, NewJob, Result
 from engine.jobs.running import Listener, Running
@@ -149,7 +149,7 @@ class Jobs:
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job that waits, runs, is paused or parked. Raises MissingJob, or Conflict when it is over."""
         running = self._running
-        if running is not None and running.job.id == job_id:
+        if running is not None and running.job.id == job_id and not running.ending:
             await self._cancel_running(running)
             return running.job
         job = await self.store.get(job_id)
@@ -304,9 +304,11 @@ class Jobs:
         self._wake()
 
     async def _finish(self, running: Running, state: State, last: dict[str, Any]) -> None:
-        self.journal.add(running.job, [last])
+        """Nobody reads the last event before the store has the job's end: who hears it may ask for the result at once."""
+        running.ending = True
         reason = (last["error"] or {}).get("message", "")
-        job = await self.store.finish(running.job.id, state, reason, running.result, self.journal.unsaved(running.job.id))
+        rows = [*self.journal.unsaved(running.job.id), event_row([last])]
+        job = await self.store.finish(running.job.id, state, reason, running.result, rows)
         self.journal.saved(job.id)
         self._running = None
         self._tell(lambda listener: listener.on_events(job, running.result, [last], ()))
@@ -356,7 +358,8 @@ class Jobs:
             self._supervisor.kill()
 
     async def _drain(self) -> None:
-        while self._starting:
+        """Until no job is between two states."""
+        while self._starting or (self._running is not None and self._running.ending):
             await asyncio.sleep(0.005)
 
     # Telling

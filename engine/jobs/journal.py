@@ -20,6 +20,11 @@ SAVE_SECONDS = 0.5
 DROPPABLE = frozenset({"node_progress", "preview"})
 
 
+def event_row(events: list[dict[str, Any]], encoded: bytes | None = None) -> tuple[int, int, bytes]:
+    """Events as the store keeps them: the first and the last number, and their JSON."""
+    return events[0]["sequence"], events[-1]["sequence"], encoded if encoded is not None else dump_json(events)
+
+
 @dataclass
 class _Unsaved:
     job: Job
@@ -38,8 +43,7 @@ class Journal:
         kept = [event for event in events if event["type"] not in DROPPABLE]
         if not kept:
             return
-        data = encoded if encoded is not None and len(kept) == len(events) else dump_json(kept)
-        self._unsaved.setdefault(job.id, _Unsaved(job)).rows.append((kept[0]["sequence"], kept[-1]["sequence"], data))
+        self._unsaved.setdefault(job.id, _Unsaved(job)).rows.append(event_row(kept, encoded if len(kept) == len(events) else None))
         self._notify(job.id)
         if self._saver is None or self._saver.done():
             self._saver = asyncio.create_task(self._save_later())

@@ -25,7 +25,8 @@ class Listener(Protocol):
 class Running:
     """The job at work, and what its events have told so far.
 
-    `taken`: the worker has begun with it. `giving_way`: it was asked to stop at its next step, to go on later.
+    taken: the worker has begun with it. giving_way: it was asked to stop at its next step, to go on later. ending: it is over, and the
+    store is just being told.
     """
 
     def __init__(self, job: Job) -> None:
@@ -37,6 +38,7 @@ class Running:
         self.progress: dict[str, tuple[float, float]] = {}
         self.taken = False
         self.cancelled = False
+        self.ending = False
         self.giving_way: Literal["", "preempted", "paused"] = ""
 
     def add(self, batch: Sequence[dict[str, Any]]) -> None:

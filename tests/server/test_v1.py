@@ -9,6 +9,7 @@ import json
 import pytest
 
 from engine.graph.catalogue import InputInfo
+from engine.server.state import SERVER
 from tests.server.serving import chain, one
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -259,3 +260,34 @@ async def test_a_record_tells_how_much_memory_a_node_took(api):
     small, large = [(await over(api, (await submit(api, one("Fill", megabytes=size)))["id"]))["id"] for size in (1, 300)]
     first, second = [memory(await api.json("GET", f"/api/v1/jobs/{job_id}/nodes")) for job_id in (small, large)]
     assert first["show"] is None and 250 << 20 < second["node"] - first["node"] < 350 << 20
+
+
+async def test_the_end_of_a_job_is_told_when_its_result_can_be_read(api, monkeypatch):
+    """A client that follows the events asks for the result at the last one. However slow the disk is, it is there then."""
+    store = api.app[SERVER].jobs.store
+    finish, before, after = store.finish, asyncio.Event(), asyncio.Event()
+
+    async def slow(*given):
+        await before.wait()
+        job = await finish(*given)
+        await after.wait()
+        return job
+
+    monkeypatch.setattr(store, "finish", slow)
+    job_id = (await submit(api, easel(one("Fail", text="it ends at once"))))["id"]
+
+    async def kinds():
+        return [event["type"] for event in (await api.json("GET", f"/api/v1/jobs/{job_id}/events"))["events"]]
+
+    async with asyncio.timeout(60):
+        while "node_failed" not in await kinds():
+            await asyncio.sleep(0.01)
+    assert "job_finished" not in await kinds()
+    assert (await api.json("GET", f"/api/v1/jobs/{job_id}"))["state"] == "running"
+    before.set()
+    job = await over(api, job_id)
+    assert job["state"] == "failed" and "it ends at once" in job["failures"][0]["error"]["message"]
+    assert "job_finished" in await kinds()
+    after.set()
+    records = (await api.json("GET", f"/api/v1/jobs/{job_id}/nodes"))["nodes"]
+    assert {record["node_id"] for record in records} == {"node", "show"}

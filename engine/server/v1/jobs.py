@@ -207,9 +207,9 @@ async def _job(request: web.Request) -> Job:
 async def describe(server: Server, job: Job) -> dict[str, Any]:
     running = server.jobs.running
     more: dict[str, Any] = {}
-    if running is not None and running.job.id == job.id:
-        more["progress"] = running.to_json()
-    elif job.state.over:
+    if job.state.over:  # asked first: the job that has just ended is still the running one until all have heard of it
         result = await server.jobs.store.result(job) or Result()
         more = {"outputs": result.ui, "files": job_files(result.ui), "failures": result.failures}
+    elif running is not None and running.job.id == job.id:
+        more["progress"] = running.to_json()
     return JobAnswer.of(job, **more).model_dump()
