@@ -296,8 +296,46 @@ async def test_a_link_out_of_a_dataset_is_not_followed(api):
     assert (await api.json("GET", "/api/v1/datasets/linked"))["pictures"] == []
     (folder / "p.png").symlink_to(outside / "p.png")
     await api.json("GET", "/api/v1/thumbnails/datasets/linked/p.png", 400)
-    await api.json("GET", "/api/v1/datasets/linked", 400)
-    (folder / "p.png").unlink()
+    (folder / "lost.png").symlink_to(folder / "nothing.png")
+    (folder / "own.png").write_bytes(png())
+    (folder / "why?.png").write_bytes(png())
+    (folder / "own.txt").mkdir()
+    listed = await api.json("GET", "/api/v1/datasets/linked")
+    assert [(entry["name"], entry["caption"]) for entry in listed["pictures"]] == [("own.png", None)]
+    assert listed["total"] == 1
+    reasons = {entry["name"]: entry["reason"] for entry in listed["left_out"]}
+    assert "leaves the folder" in reasons["p.png"] and "leads nowhere" in reasons["lost.png"] and "'?'" in reasons["why?.png"]
+    table = await api.json("GET", "/api/v1/datasets/linked/buckets?width=64&height=64&smallest=64")
+    assert [picture["name"] for bucket in table["buckets"] for picture in bucket["pictures"]] == ["own.png"]
+    await api.json("PUT", "/api/v1/datasets/linked/captions/own.png", 409, data='{"text": "x"}')
+    await api.json("DELETE", "/api/v1/datasets/linked/pictures/own.png", 204)
+    assert (folder / "own.txt").is_dir()
+
+
+async def test_captions_of_both_names_count_and_are_edited_where_they_are(api):
+    for name in ("a.png", "b.png"):
+        await api.json("PUT", f"/api/v1/datasets/named/pictures/{name}", 201, data=png())
+    folder = api.settings.data / "datasets/named"
+    (folder / "a.caption").write_text("a red circle")
+    listed = next(entry for entry in (await api.json("GET", "/api/v1/datasets"))["datasets"] if entry["name"] == "named")
+    assert (listed["pictures"], listed["captions"]) == (2, 1)
+    for name, text in (("a.png", "a green circle"), ("b.png", "a blue circle")):
+        await api.json("PUT", f"/api/v1/datasets/named/captions/{name}", data=json.dumps({"text": text}))
+    assert {path.name: path.read_text() for path in folder.iterdir() if path.suffix != ".png"} == {
+        "a.caption": "a green circle",
+        "b.txt": "a blue circle",
+    }
+    (folder / "a.txt").write_text("a preferred one")
+    pictures = (await api.json("GET", "/api/v1/datasets/named"))["pictures"]
+    assert [entry["caption"] for entry in pictures] == ["a preferred one", "a blue circle"]
+
+
+async def test_a_file_whose_name_nobody_could_ask_for_is_told_of(api, caplog):
+    (api.settings.data / "input" / "what?.png").write_bytes(png())
+    (api.settings.data / "input" / "that.png").write_bytes(png())
+    found = await api.json("GET", "/api/v1/files/input")
+    assert "that.png" in names(found, "files") and "what?.png" not in names(found, "files")
+    assert any("'what?.png'" in record.getMessage() for record in caplog.records)
 
 
 # -- files from elsewhere

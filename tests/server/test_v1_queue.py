@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from engine.server.state import SERVER
+from engine.server.v1 import events
 from tests.server.serving import chain, make_data, one, serving
 from tests.server.test_files import png
 from tests.server.test_v1 import easel, over, submit
@@ -148,3 +150,27 @@ async def test_the_queue_stays_paused_over_a_restart(tmp_path):
         assert told["paused"] and told["waiting"] == [job_id]
         await api.json("POST", "/api/v1/queue/resume")
         assert (await over(api, job_id))["state"] == "succeeded"
+
+
+async def test_there_are_not_more_streams_than_there_may_be(api, monkeypatch):
+    monkeypatch.setattr(events, "MOST_STREAMS", 3)
+    headers = {"Accept": "text/event-stream"}
+    present = len(api.app[SERVER].jobs.listeners)
+    assert present == 1, "the WebSocket clients' hub"
+    streams = [await api.get("/api/v1/events", headers=headers) for _ in range(3)]
+    assert [stream.status for stream in streams] == [200] * 3
+    refused = await api.json("GET", "/api/v1/events", 503)
+    assert "Close pages" in refused["error"]["hint"]
+    for stream in streams:
+        stream.close()
+    async with asyncio.timeout(30):
+        while len(api.app[SERVER].jobs.listeners) > 1:
+            await api.json("POST", "/api/v1/queue/resume")  # a stream notices that its client is gone when it has something to say
+            await asyncio.sleep(0.05)
+
+
+async def test_what_a_slow_client_has_not_heard_does_not_grow_without_end(api):
+    watch = events._Watch()
+    for _ in range(3 * events.MOST_OVER):
+        watch.on_over(None)
+    assert len(watch.over) == events.MOST_OVER

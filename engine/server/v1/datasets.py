@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import Field
 
-from engine.errors import BadRequest, Conflict, MissingFile
+from engine.errors import BadRequest, Conflict, MissingFile, UnsafePath
 from engine.graph.model_folders import kind_of
 from engine.graph.paths import inside, parts_of
 from engine.server.files import Incoming, find
@@ -22,7 +22,8 @@ from engine.server.v1.routing import Answer, Query, Strict, Table, read_body, re
 
 table = Table("datasets")
 
-CAPTION = ".txt"
+CAPTIONS = (".txt", ".caption")
+"""Ends of the names of caption files, the preferred one first; a new one gets the first."""
 LONGEST_CAPTION = 100_000
 MOST_PICTURES = 100_000
 
@@ -46,9 +47,15 @@ class Picture(Answer):
     modified: float = Field(description="Seconds since 1970.")
 
 
+class LeftOut(Answer):
+    name: str
+    reason: str
+
+
 class PictureList(Answer):
     pictures: list[Picture]
     total: int = Field(description="How many there are in all.")
+    left_out: list[LeftOut] = Field(description="Files that are named as pictures and cannot be opened, such as links to elsewhere.")
 
 
 class Caption(Answer):
@@ -110,8 +117,9 @@ async def datasets(request: web.Request) -> web.Response:
         found = []
         for name in folders.list("datasets"):
             names = _names(folders.resolve("datasets", name))
-            captions = sum(_caption_name(picture) in names for picture in names if kind_of(picture) == "image")
-            found.append({"name": name, "pictures": sum(kind_of(other) == "image" for other in names), "captions": captions})
+            pictures = [other for other in names if kind_of(other) == "image"]
+            captions = sum(any(caption in names for caption in _caption_names(picture)) for picture in pictures)
+            found.append({"name": name, "pictures": len(pictures), "captions": captions})
         return found
 
     return json_response({"datasets": await asyncio.to_thread(listed)})
@@ -132,7 +140,7 @@ async def buckets(request: web.Request) -> web.Response:
     most = server_of(request).settings.max_pixels
 
     def sizes() -> dict[str, tuple[int, int]]:
-        found = {name: size_of(inside(root, name), most) for name in sorted(_names(root)) if kind_of(name) == "image"}
+        found = {name: size_of(inside(root, name), most) for name in _pictures(root)[0]}
         return {name: size for name, size in found.items() if size is not None}
 
     known = await asyncio.to_thread(sizes)
@@ -156,7 +164,7 @@ async def caption(request: web.Request) -> web.Response:
     """Write the caption of a picture into the text file beside it."""
     wanted = await read_body(request, CaptionRequest)
     path = _picture(request)
-    file = inside(_dataset(request), _caption_name(request.match_info["picture"]))
+    file = _caption_file(_dataset(request), request.match_info["picture"])
 
     def written() -> None:
         present = _caption(file) or ""
@@ -201,9 +209,14 @@ async def put(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """Remove a picture of a dataset and its caption from the disk."""
     path = _picture(request)
-    file = inside(_dataset(request), _caption_name(request.match_info["picture"]))
-    for gone in (path, file):
-        await asyncio.to_thread(gone.unlink, missing_ok=True)
+    captions = [inside(_dataset(request), name) for name in _caption_names(request.match_info["picture"])]
+
+    def removed() -> None:
+        for gone in (path, *captions):
+            if not gone.is_dir():
+                gone.unlink(missing_ok=True)
+
+    await asyncio.to_thread(removed)
     return web.Response(status=204)
 
 
@@ -230,34 +243,59 @@ def _names(root: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+def _pictures(root: Path) -> tuple[list[str], list[LeftOut]]:
+    """The pictures by name, and what is named as one and cannot be opened."""
+    found, left_out = [], []
+    for name in sorted(name for name in _names(root) if kind_of(name) == "image"):
+        try:
+            path = inside(root, name)
+        except UnsafePath as error:
+            left_out.append(LeftOut(name=name, reason=error.message))
+            continue
+        if path.is_file():
+            found.append(name)
+        else:
+            left_out.append(LeftOut(name=name, reason="It is a link that leads nowhere, or it has just been removed."))
+    return found, left_out
+
+
 def _listed(root: Path, query: PictureQuery, max_pixels: int) -> dict[str, Any]:
     sought = query.search.casefold()
-    chosen = sorted(name for name in _names(root) if kind_of(name) == "image")
+    chosen, left_out = _pictures(root)
     if sought:
         chosen = [name for name in chosen if sought in name.casefold() or sought in (_caption_of(root, name) or "").casefold()]
     page = chosen[query.start : query.start + query.limit]
-    return {"pictures": [_described(root, name, max_pixels) for name in page], "total": len(chosen)}
+    listed = PictureList(pictures=[_described(root, name, max_pixels) for name in page], total=len(chosen), left_out=left_out)
+    return listed.model_dump()
 
 
-def _described(root: Path, name: str, max_pixels: int) -> dict[str, Any]:
+def _described(root: Path, name: str, max_pixels: int) -> Picture:
     path = inside(root, name)
     status = path.stat()
     width, height = size_of(path, max_pixels) or (None, None)
-    told = {"name": name, "caption": _caption_of(root, name), "width": width, "height": height}
-    return {**told, "size": status.st_size, "modified": status.st_mtime}
+    caption = _caption_of(root, name)
+    return Picture(name=name, caption=caption, width=width, height=height, size=status.st_size, modified=status.st_mtime)
 
 
-def _caption_name(picture: str) -> str:
-    return str(Path(picture).with_suffix(CAPTION).as_posix())
+def _caption_names(picture: str) -> list[str]:
+    return [Path(picture).with_suffix(end).as_posix() for end in CAPTIONS]
+
+
+def _caption_file(root: Path, picture: str) -> Path:
+    """The caption file that is there, else the one that a new caption gets. Raises UnsafePath for a link to elsewhere."""
+    files = [inside(root, name) for name in _caption_names(picture)]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def _caption_of(root: Path, picture: str) -> str | None:
-    return _caption(inside(root, _caption_name(picture)))
+    try:
+        return _caption(_caption_file(root, picture))
+    except UnsafePath:
+        return None  # it is told of where somebody asks for it
 
 
 def _caption(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(LONGEST_CAPTION).decode("utf-8-sig", "replace")
-    except FileNotFoundError:
+    if not path.is_file():
         return None
+    with path.open("rb") as file:
+        return file.read(LONGEST_CAPTION).decode("utf-8-sig", "replace")

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from aiohttp import web
 from pydantic import Field
 
+from engine.errors import Busy
 from engine.graph.wire import dump_json
+from engine.jobs.jobs import Jobs
 from engine.jobs.records import Job, Result
+from engine.jobs.running import Listener
 from engine.server.responses import LARGEST_INT, json_response
 from engine.server.state import server_of
 from engine.server.v1.forms import StateName
@@ -28,6 +32,10 @@ SSE_LOST = 100_000
 """Above this the stream ends: its client comes back with Last-Event-ID and reads what is kept."""
 SSE_PAUSE = 0.1
 """Seconds between two states of the queue in a stream."""
+MOST_STREAMS = 200
+"""Open streams of all clients together; a page has three at most."""
+MOST_OVER = 1_000
+"""Jobs that are over and that a slow client has not been told of; of more, it hears of the last ones."""
 
 
 class EventQuery(Query):
@@ -61,13 +69,13 @@ async def everything(request: web.Request) -> web.StreamResponse:
     jobs = server_of(request).jobs
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     watch = _Watch()
-    jobs.listeners.append(watch)
+    _listen(jobs, watch)
     try:
         await response.prepare(request)
         while True:
-            over, watch.over = watch.over, []
+            told = [{"type": "job", "id": job.id, "state": job.state.value} for job in watch.over]
+            watch.over.clear()
             watch.changed.clear()
-            told = [{"type": "job", "id": job.id, "state": job.state.value} for job in over]
             for event in (*told, {"type": "queue", **summary(jobs)}):
                 await response.write(b"data: %s\n\n" % dump_json(event))
             await asyncio.sleep(SSE_PAUSE)
@@ -83,12 +91,19 @@ async def everything(request: web.Request) -> web.StreamResponse:
             jobs.listeners.remove(watch)
 
 
+def _listen(jobs: Jobs, stream: Listener) -> None:
+    """Raises Busy when there are as many streams as there may be."""
+    if len(jobs.listeners) > MOST_STREAMS:
+        raise Busy(f"{MOST_STREAMS} streams of events are open", hint="Close pages that are not needed, and try again.")
+    jobs.listeners.append(stream)
+
+
 class _Watch:
     """Listens for changes of the queue."""
 
     def __init__(self) -> None:
         self.changed = asyncio.Event()
-        self.over: list[Job] = []
+        self.over: deque[Job] = deque(maxlen=MOST_OVER)
 
     def on_events(self, job: Job, result: Result, batch: list[dict[str, Any]], previews: Sequence[bytes]) -> None:
         """Of interest only to those who follow the job."""
@@ -135,7 +150,7 @@ async def _stream(request: web.Request, job: Job, after: int) -> web.StreamRespo
     last = max(after, int(known) if known.isdecimal() and len(known) < 20 else 0)
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     tap = _Tap(job.id)
-    jobs.listeners.append(tap)
+    _listen(jobs, tap)
     try:
         await response.prepare(request)
         job, past = await jobs.events_after(job.id, last)
