@@ -26,8 +26,15 @@ class Supervisor:
     """`ready` while a worker waits for or does work; `hello` is what it said about itself, `stats` its latest figures."""
 
     def __init__(
-        self, settings_json: str, *, on_catalogue: Callable[[bytes], None], silence: float = 120.0, command: Sequence[str] = COMMAND
+        self,
+        settings_json: str,
+        *,
+        on_catalogue: Callable[[bytes], None],
+        silence: float = 120.0,
+        command: Sequence[str] = COMMAND,
+        said: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """said: hears what a worker prints."""
         self.ready = False
         self.hello: dict[str, Any] = {}
         self.stats: dict[str, Any] = {}
@@ -36,6 +43,7 @@ class Supervisor:
         self._on_catalogue = on_catalogue
         self._silence = silence
         self._command = command
+        self._said = said
         self._worker: WorkerProcess | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -128,7 +136,7 @@ class Supervisor:
 
     async def _one_life(self) -> tuple[str, bool]:
         try:
-            worker = self._worker = await WorkerProcess.spawn(self._settings_json, self._command)
+            worker = self._worker = await WorkerProcess.spawn(self._settings_json, self._command, self._said)
         except OSError as error:
             return f"no process could be started: {error}", False
         self.starts += 1

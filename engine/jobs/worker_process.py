@@ -9,7 +9,7 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 from engine.graph.wire import Frame, pack, read_frame_async
 
@@ -18,19 +18,22 @@ _POSIX = os.name == "posix"
 
 
 class WorkerProcess:
-    """Frames go over the child's stdin and stdout; what it prints is copied to this process's stderr, its last lines are kept."""
+    """Frames go over the child's stdin and stdout; what it prints is copied to this process's stderr and told, its last lines are kept."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, said: Callable[[str], None]) -> None:
         self._process = process
+        self._said = said
         self._last_sign = time.monotonic()
         self.last_lines: deque[str] = deque(maxlen=50)
         self._copy = asyncio.create_task(self._copy_stderr())
 
     @classmethod
-    async def spawn(cls, settings_json: str, command: Sequence[str] = COMMAND) -> WorkerProcess:
-        """The child is a session of its own: a Ctrl-C in the terminal reaches the server, which decides."""
+    async def spawn(
+        cls, settings_json: str, command: Sequence[str] = COMMAND, said: Callable[[str], None] = lambda text: None
+    ) -> WorkerProcess:
+        """The child is a session of its own: a Ctrl-C in the terminal reaches the server, which decides. `said` hears what it prints."""
         process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=_POSIX)
-        worker = cls(process)
+        worker = cls(process, said)
         await worker.send({"type": "hello", "settings": settings_json})
         return worker
 
@@ -106,4 +109,5 @@ class WorkerProcess:
             text = data.decode("utf-8", "replace")
             sys.stderr.write(text)
             sys.stderr.flush()
+            self._said(text)
             self.last_lines.extend(line for line in text.splitlines() if line.strip())

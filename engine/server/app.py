@@ -25,6 +25,7 @@ from engine.jobs.supervisor import Supervisor
 from engine.jobs.worker_process import COMMAND
 from engine.server import access, pages
 from engine.server.comfy import files, nodes, prompt, queue, socket, system, userdata
+from engine.server.log_book import LogBook
 from engine.server.responses import add_headers, errors_to_json
 from engine.server.sockets import Hub
 from engine.server.state import SERVER, Server
@@ -66,17 +67,27 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
         folders = Folders.of(settings)
         folders.create()
         lock = DataLock(folders.data)
+        log_book = LogBook()
+        logging.getLogger().addHandler(log_book)
         try:
             catalogue = CatalogueCache.of(settings, folders)
             catalogue.load()
-            supervisor = Supervisor(settings.for_worker(), on_catalogue=catalogue.receive, silence=settings.worker_silence, command=worker)
+            supervisor = Supervisor(
+                settings.for_worker(),
+                on_catalogue=catalogue.receive,
+                silence=settings.worker_silence,
+                command=worker,
+                said=log_book.worker_said,
+            )
             store = JobStore(folders.state / "jobs.db", max_history=settings.max_history)
             jobs = Jobs(store, supervisor, cancel_grace=settings.cancel_grace, max_waiting=settings.max_waiting)
             hub = Hub(jobs)
             jobs.listeners.append(hub)
             app[socket.HUB] = hub
             thumbnails = Thumbnails(settings.max_pixels)
-            app[SERVER] = Server(settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders), thumbnails)
+            app[SERVER] = Server(
+                settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders), thumbnails, log_book
+            )
             await jobs.start()
             try:
                 yield
@@ -85,6 +96,7 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
                 await jobs.stop()
                 thumbnails.close()
         finally:
+            logging.getLogger().removeHandler(log_book)
             lock.close()
 
     return run  # type: ignore[return-value]

@@ -14,6 +14,7 @@ from engine.graph.limits import Limits
 from engine.jobs.catalogue import CatalogueCache
 from engine.jobs.jobs import Jobs
 from engine.jobs.supervisor import Supervisor
+from engine.server.log_book import LogBook
 from engine.server.thumbnails import Thumbnails
 from engine.settings import Settings
 
@@ -29,6 +30,7 @@ class Server:
     records: Callable[[str], list[dict[str, Any]]]
     """Why each node of a job ran or did not; reads from disk."""
     thumbnails: Thumbnails
+    log_book: LogBook
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a file is replaced that somebody else may have changed since it was read."""
 

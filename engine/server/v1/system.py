@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import psutil
 from aiohttp import web
@@ -13,9 +13,10 @@ from pydantic import Field
 
 import engine
 from engine.server.comfy.system import package_version
-from engine.server.responses import json_response
+from engine.server.log_book import Level
+from engine.server.responses import LARGEST_INT, json_response
 from engine.server.state import server_of
-from engine.server.v1.routing import Answer, Strict, Table, read_body
+from engine.server.v1.routing import Answer, Query, Strict, Table, read_body, read_query
 
 table = Table("system")
 
@@ -48,6 +49,24 @@ class SystemAnswer(Answer):
     device: dict[str, Any] | None = Field(description="Name, type and memory of the device that the worker computes on.")
     cache: dict[str, Any] | None = Field(description="Entries and bytes of the results kept in memory and on disk.")
     packs_failed: dict[str, str] = Field(description="Packs of nodes that did not load, and why.")
+
+
+class LogQuery(Query):
+    after: Annotated[int, Field(ge=0, le=LARGEST_INT, description="Only lines with a greater number.")] = 0
+
+
+class LogEntry(Answer):
+    number: int
+    time: float = Field(description="Seconds since 1970.")
+    source: Literal["server", "worker"]
+    level: Level
+    name: str = Field(description="Of the part that said it; empty for what was merely printed.")
+    text: str
+
+
+class LogAnswer(Answer):
+    lines: list[LogEntry]
+    last: int = Field(description="The number of the last line of all; less than before after a restart of the server.")
 
 
 class FreeRequest(Strict):
@@ -97,6 +116,14 @@ async def system(request: web.Request) -> web.Response:
         packs_failed={str(name): str(why) for name, why in failures.items()},
     )
     return json_response(answer.model_dump())
+
+
+@table.add("GET", "/system/log", query=LogQuery, answer=LogAnswer)
+async def log(request: web.Request) -> web.Response:
+    """The last two thousand lines of the log, of the server and of its worker."""
+    query, book = read_query(request, LogQuery), server_of(request).log_book
+    lines = [LogEntry.model_validate(vars(line)) for line in book.after(query.after)]
+    return json_response(LogAnswer(lines=lines, last=book.last).model_dump())
 
 
 @table.add("POST", "/system/free", body=FreeRequest, status=204)

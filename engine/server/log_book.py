@@ -1,0 +1,73 @@
+"""The last lines of the log, of the server and of its worker, for those who look at the page and not at the terminal."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["debug", "info", "warning", "error"]
+
+MOST_LINES = 2_000
+LONGEST_LINE = 4_000
+_LEVELS: dict[str, Level] = {"DEBUG": "debug", "INFO": "info", "WARNING": "warning", "ERROR": "error", "CRITICAL": "error"}
+_WORKER_LINE = re.compile(r"[\d-]{10} [\d:,]{8,12} (DEBUG|INFO|WARNING|ERROR|CRITICAL) (\S+): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """number: grows by one with each line. name: of the logger, empty for what was merely printed."""
+
+    number: int
+    time: float
+    source: Literal["server", "worker"]
+    level: Level
+    name: str
+    text: str
+
+
+class LogBook(logging.Handler):
+    """Hears what this process logs; `worker_said` takes what the worker process writes to its standard error."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[LogLine] = deque(maxlen=MOST_LINES)
+        self._numbers = itertools.count(1)
+        self._rest = ""
+        self._level: Level = "info"
+        self._name = ""
+
+    @property
+    def last(self) -> int:
+        """The number of the last line, 0 before the first."""
+        return self._lines[-1].number if self._lines else 0
+
+    def after(self, number: int) -> list[LogLine]:
+        """Lines with a greater number, in their order."""
+        return [line for line in list(self._lines) if line.number > number]
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if record.exc_info:
+            text = f"{text}\n{(self.formatter or logging.Formatter()).formatException(record.exc_info)}"
+        self._add(record.created, "server", _LEVELS.get(record.levelname, "info"), record.name, text)
+
+    def worker_said(self, text: str) -> None:
+        """A piece of the worker's output, cut anywhere. A line of a logger begins an entry; what follows it, such as a traceback, has its
+        level; of a line that is written over and over (a progress bar) the last state is kept."""
+        *lines, rest = (self._rest + text).split("\n")
+        self._rest = rest[-LONGEST_LINE:]
+        for line in lines:
+            shown = line.rstrip("\r").rpartition("\r")[2].rstrip()
+            found = _WORKER_LINE.fullmatch(shown)
+            if found:
+                self._level, self._name = _LEVELS[found[1]], found[2]
+            if shown:
+                self._add(time.time(), "worker", self._level, self._name, found[3] if found else shown)
+
+    def _add(self, moment: float, source: Literal["server", "worker"], level: Level, name: str, text: str) -> None:
+        self._lines.append(LogLine(next(self._numbers), moment, source, level, name, text[:LONGEST_LINE]))
