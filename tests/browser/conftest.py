@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +27,16 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PATIENCE = 300_000
 """Milliseconds: these tests share two busy cores with others."""
+
+COMPLAIN = """
+from engine.graph import Context, Shown, node
+
+@node("Complain", category="test", output_node=True, cache="always_run")
+def complain(ctx: Context) -> Shown:
+    \"\"\"Say something in the log.\"\"\"
+    ctx.log.warning("<b>half</b> of it")
+    return Shown({"text": ["said"]})
+"""
 
 expect.set_options(timeout=60_000)
 
@@ -50,6 +63,22 @@ class Server:
             except OSError:
                 assert self.process.poll() is None and time.monotonic() < deadline, "the server does not start"
                 time.sleep(0.2)
+
+    def api(self, method: str, path: str) -> Any:
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/v1/{path}", method=method), timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def rest(self) -> None:
+        """Nothing runs and nothing waits: no test sees another one's jobs."""
+        self.api("POST", "queue/clear")
+        self.api("POST", "queue/resume")
+        deadline = time.monotonic() + 120
+        while (running := self.api("GET", "queue/state")["running"]) is not None:
+            assert time.monotonic() < deadline, "a job of the test before does not end"
+            with contextlib.suppress(urllib.error.HTTPError):  # it may just have ended
+                self.api("POST", f"jobs/{running}/cancel")
+            time.sleep(0.1)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -126,13 +155,34 @@ class Canvas:
         """Change a value without the pointer, where that is not what is tested."""
         self.page.evaluate("([node, name, value]) => easel.setInput(node, name, value)", [node, name, value])
 
+    def watch(self) -> None:
+        """Note from now on what the page shows of jobs, so that a test need not look at the right moment."""
+        self.page.evaluate(
+            """() => {
+                window.seen = new Set();
+                easel.events.on('run', (run) => {
+                    for (const [id, { state, value }] of run?.states ?? []) window.seen.add(`${id} ${state}`).add(`${id} at ${value}`);
+                    window.seen.add(document.querySelector('#status').textContent);
+                });
+            }"""
+        )
+
+    def seen(self) -> set[str]:
+        return set(self.page.evaluate("[...window.seen]"))
+
+    def follows(self) -> None:
+        """Wait until the page hears what the job that was asked for does."""
+        self.page.wait_for_function("() => easel.jobs.asked === 0 && easel.jobs.followed?.source?.readyState === EventSource.OPEN")
+
     def finished(self, state: str = "succeeded") -> None:
         expect(self.page.locator("#status")).to_have_attribute("data-state", state, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(make_data(tmp_path_factory.mktemp("served") / "data"))
+    data = make_data(tmp_path_factory.mktemp("served") / "data")
+    (data / "custom_nodes" / "complain.py").write_text(COMPLAIN)
+    running = Server(data)
     yield running
     running.stop()
 
@@ -145,9 +195,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def ready(page: Page) -> None:
+    """Wait until the page has all that it begins with, the jobs that it follows too."""
+    expect(page.locator("body[data-ready]")).to_be_attached(timeout=PATIENCE)
+    page.wait_for_function("() => easel.jobs.before === null")
+
+
 @pytest.fixture
 def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
     """The first visit: `text_to_image` is open."""
+    server.rest()
     allowed = ["clipboard-read", "clipboard-write"]
     context = browser.new_context(viewport={"width": 1400, "height": 860}, permissions=allowed, reduced_motion="reduce")
     page = context.new_page()
@@ -158,7 +215,7 @@ def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(server.url)
     expect(page.locator("#outline li")).to_have_count(7, timeout=PATIENCE)
-    expect(page.locator("body[data-ready]")).to_be_attached(timeout=PATIENCE)
+    ready(page)
     page.focus("#canvas")
     yield Canvas(page)
     assert not faults
@@ -168,11 +225,6 @@ def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
 @pytest.fixture
 def page(canvas: Canvas) -> Page:
     return canvas.page
-
-
-@pytest.fixture
-def address(server: Server) -> str:
-    return server.url
 
 
 @pytest.fixture

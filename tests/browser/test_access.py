@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from .conftest import PATIENCE, ROOT, Canvas, Server
+from .conftest import ROOT, Canvas, Server, ready
 
 pytestmark = pytest.mark.browser
 
@@ -22,13 +22,19 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     assert AXE.is_file(), "axe-core is missing: make node_modules/installed"
     context = browser.new_context(viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
     page = context.new_page()
+    page.set_default_timeout(60_000)
     page.goto(server.url)
-    expect(page.locator("body[data-ready]")).to_be_attached(timeout=PATIENCE)
+    ready(page)
     page.evaluate(AXE.read_text("utf-8") + "; null")
     canvas = Canvas(page)
     found = {"page": page.evaluate(CHECK)}
     page.locator('[data-panel="workflows"]').click()
     page.locator(".panel-workflows li").first.wait_for()
+    for panel in ("nodes", "models", "gallery", "queue", "record", "training", "log"):
+        page.locator(f'[data-panel="{panel}"]').click()
+        expect(page.locator(f".panel-{panel}")).not_to_be_empty()
+        found[panel] = page.evaluate(CHECK)
+    page.locator('[data-panel="log"]').click()
     canvas.click(canvas.title("sampler"))
     found["panel"] = page.evaluate(CHECK)
     canvas.click(canvas.widget("sampler", "sampler_name"))

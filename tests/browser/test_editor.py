@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from engine.settings import ROOT
+from tests.server.serving import make_data
 
-from .conftest import Canvas
+from .conftest import Canvas, Server, ready
+from .test_files import drop
 
 pytestmark = pytest.mark.browser
+
+SLOW = """
+import pathlib
+import time
+
+while not (pathlib.Path(__file__).parents[1] / "go").exists():
+    time.sleep(0.02)
+"""
 
 EXAMPLE = (ROOT / "workflows" / "text_to_image.json").read_text("utf-8")
 
 
-def test_a_graph_is_built_from_nothing_with_mouse_and_keys_and_run(canvas: Canvas) -> None:
+def test_a_graph_is_built_from_nothing_with_mouse_and_keys_and_run(canvas: Canvas, server: Server) -> None:
     page = canvas.page
     page.keyboard.press("Control+a")
     page.keyboard.press("Delete")
@@ -52,13 +63,51 @@ def test_a_graph_is_built_from_nothing_with_mouse_and_keys_and_run(canvas: Canva
     ]:
         canvas.fill(node, name, typed)
         assert canvas.value(node, name) == value
+    canvas.watch()
+    server.api("POST", "queue/pause")  # so that the page hears all of the job, however slow it is
     page.keyboard.press("Control+Enter")
-    expect(page.locator(f"#outline li[data-id={sampler}]")).to_have_attribute("data-state", "running", timeout=300_000)
+    canvas.follows()
+    server.api("POST", "queue/resume")
     canvas.finished()
     expect(page.locator("#problems li")).to_have_count(0)
     expect(page.locator(f"#outline li[data-id={save}]")).to_contain_text("1 picture")
-    assert canvas.ask(f"e.run.pictures.get('{save}')[0].naturalWidth") == 128
+    page.wait_for_function("id => easel.editor.run.pictures.get(id)[0].naturalWidth === 128", arg=save)
+    assert {f"{sampler} running", f"{sampler} done", f"{sampler} at 1", f"{save} done"} <= canvas.seen()
     assert canvas.ask(f"e.run.pictures.has('{sampler}')"), "previews of the sampler were shown"
+
+    pictures = sorted((server.data / "output").rglob("*.png"), key=lambda path: path.stat().st_mtime_ns)
+    drop(canvas, "drawn.png", pictures[-1].read_bytes(), "image/png")
+    expect(page.locator("#title")).to_have_text("drawn")
+    expect(canvas.nodes).to_have_count(7)
+    assert canvas.value(sampler, "seed") == "18446744073709551615", "the seed that was used"
+    page.keyboard.press("Control+Enter")
+    canvas.finished()
+    expect(page.locator(f"#outline li[data-id={sampler}]")).to_have_attribute("data-state", "cached")
+
+
+def test_a_run_that_is_asked_for_before_the_worker_is_up_waits_for_it(browser: Browser, tmp_path: Path) -> None:
+    data = make_data(tmp_path / "data")
+    (data / "custom_nodes" / "slow.py").write_text(SLOW)
+    server = Server(data)
+    page = browser.new_page()
+    try:
+        for _ in range(2):  # at the first start no node is known yet, at the second all are
+            page.goto(server.url)
+            canvas = Canvas(page)
+            expect(canvas.nodes).to_have_count(7, timeout=60_000)
+            canvas.set("sampler", "steps", 1)
+            page.focus("#canvas")
+            page.keyboard.press("Control+Enter")
+            expect(page.locator("#status")).to_have_text("The worker is starting; the job waits for it", timeout=60_000)
+            (data / "go").touch()
+            canvas.finished()
+            expect(page.locator("#outline li[data-id=save]")).to_contain_text("1 picture")
+            (data / "go").unlink()
+            server.stop()
+            server.start()
+    finally:
+        page.close()
+        server.stop()
 
 
 def test_fifty_changes_undone_restore_the_file_byte_for_byte(canvas: Canvas) -> None:
@@ -180,8 +229,9 @@ def test_the_page_is_used_by_touch(browser, server) -> None:
     page = context.new_page()
     page.goto(server.url)
     canvas = Canvas(page)
+    page.set_default_timeout(60_000)
+    ready(page)
     expect(canvas.nodes).to_have_count(7)
-    expect(page.locator("body[data-ready]")).to_be_attached()
     assert canvas.ask("e.view.scale") > 0.7, "what is shown first can be read"
     page.evaluate("easel.does('fit')")
     canvas.drag(canvas.input("sampler", "negative"), canvas.at("(n => [n.x + n.w / 2, n.y + n.h + 60])(s.nodes.get('sampler'))"))
@@ -193,5 +243,5 @@ def test_the_page_is_used_by_touch(browser, server) -> None:
     for kind, gap in [("touchStart", 40), ("touchMove", 80), ("touchMove", 120), ("touchEnd", 0)]:
         points = [{"x": 210 - gap, "y": 400, "id": 0}, {"x": 210 + gap, "y": 400, "id": 1}] if gap else []
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    assert canvas.ask("e.view.scale") > 2 * before
+    page.wait_for_function("before => easel.editor.view.scale > 2 * before", arg=before)
     context.close()

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import urllib.request
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import expect
 
-from .conftest import Canvas, Server
+from .conftest import Canvas, Server, ready
 
 pytestmark = pytest.mark.browser
 
@@ -45,8 +44,7 @@ def drop(canvas: Canvas, name: str, data: bytes, kind: str = "") -> None:
 
 
 def jobs(server: Server) -> int:
-    with urllib.request.urlopen(f"{server.url}/api/v1/jobs") as answer:
-        return len(json.load(answer)["jobs"])
+    return len(server.api("GET", "jobs")["jobs"])
 
 
 @pytest.mark.parametrize("key", ["easel", "prompt"])
@@ -194,6 +192,7 @@ def test_unsaved_work_survives_a_reload_and_a_closed_page(canvas: Canvas, server
     page = canvas.page
     canvas.fill("sampler", "steps", "7")
     page.reload()
+    ready(page)
     expect(page.locator("#outline li[data-id=sampler]")).to_contain_text("steps 7")
     expect(page.locator("#title")).to_have_class("dirty")
     page.evaluate("easel.drafts.keep()")  # what else happens a second after a change

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
+
+from tests.server.serving import one
+
+from .conftest import Canvas, Server
+from .test_files import drop, easel
 
 pytestmark = pytest.mark.browser
 
@@ -92,7 +95,7 @@ def test_models_add_nodes_and_words(page: Page) -> None:
     expect(page.locator(NODES)).to_have_count(8)
 
 
-def test_queue_pauses_orders_and_forgets(page: Page, address: str) -> None:
+def test_queue_pauses_orders_and_forgets(page: Page, server: Server) -> None:
     panel(page, "queue")
     page.get_by_role("button", name="Pause", exact=True).click()
     resume = page.get_by_role("button", name="Resume")
@@ -110,13 +113,43 @@ def test_queue_pauses_orders_and_forgets(page: Page, address: str) -> None:
     resume.click()
     expect(waiting).to_have_count(0, timeout=240_000)
     over = page.locator('ol[aria-label="Jobs that are over"] li.succeeded')
-    with urllib.request.urlopen(f"{address}/api/v1/jobs?state=succeeded") as answer:
-        before = len(json.load(answer)["jobs"])
-    expect(over).to_have_count(before)
+    gone = over.first.get_attribute("data-id")
     over.first.get_by_role("button", name="Delete").click()
-    expect(over).to_have_count(before - 1)
-    with urllib.request.urlopen(f"{address}/api/v1/jobs?state=succeeded") as answer:
-        assert len(json.load(answer)["jobs"]) == before - 1
+    expect(page.locator(f'li[data-id="{gone}"]')).to_have_count(0)
+    assert gone not in {job["id"] for job in server.api("GET", "jobs")["jobs"]}
+
+
+def test_the_queue_says_when_a_job_may_begin(page: Page, server: Server) -> None:
+    run(page)
+    panel(page, "queue")
+    over = page.locator('ol[aria-label="Jobs that are over"] li')
+    expect(over.first).to_have_class("job succeeded")
+    drop(Canvas(page), "wait.json", easel(one("Wait", seconds=3000.0)).encode())
+    expect(page.locator(NODES)).to_have_count(2)
+    page.focus("#canvas")
+    for _ in range(3):
+        page.keyboard.press("Control+Enter")
+    waiting = page.locator('ol[aria-label="Jobs that run or wait"] li')
+    expect(waiting).to_have_count(3)
+    expect(waiting.nth(0)).to_have_class("job running")
+    expect(waiting.nth(2)).to_contain_text("starts in about")
+    server.api("POST", "queue/pause")
+    expect(waiting.nth(2)).not_to_contain_text("starts in about")  # nobody knows when it goes on
+
+
+def test_the_log_shows_what_the_worker_says_by_level(page: Page, server: Server) -> None:
+    panel(page, "log")
+    lines = page.locator("ol.log li")
+    drop(Canvas(page), "fails.json", easel({"fail": {"class_type": "Complain", "inputs": {}}}).encode())
+    expect(page.locator(NODES)).to_have_count(1)
+    run(page)
+    expect(lines.filter(has_text="<b>half</b> of it")).to_have_count(1)
+    page.get_by_label("Search the log").fill("half nothing")
+    expect(lines).to_have_text("Nothing was said at this level.")
+    page.get_by_label("Search the log").fill("HALF")
+    expect(lines.filter(has_text="half")).to_have_count(1)
+    page.get_by_label("Least level").select_option("error")
+    expect(lines).to_have_text("Nothing was said at this level.")
 
 
 def test_record_says_why(page: Page) -> None:

@@ -4,7 +4,8 @@ import { test } from "node:test";
 
 globalThis.navigator ??= /** @type {any} */ ({ platform: "" }); // node knows it since version 21
 const { COMMANDS, panelCommands } = await import("../../web/editor/commands.js");
-const { keyText } = await import("../../web/editor/keys.js");
+const { keyText, unusable } = await import("../../web/editor/keys.js");
+const { rebound } = await import("../../web/editor/sheet.js");
 const { nodesPanel } = await import("../../web/editor/nodes_panel.js");
 const { workflowsPanel } = await import("../../web/editor/workflows_panel.js");
 const { PANELS } = await import("../../web/panels/panels.js");
@@ -13,6 +14,22 @@ test("docs/editor.md lists every command with its keys, and no other", () => {
   const page = readFileSync(new URL("../../docs/editor.md", import.meta.url), "utf8");
   const listed = page.split("\n").filter((line) => /^\| (`|\|| \|)/.test(line) && !line.startsWith("| keys"));
   const all = [...COMMANDS, ...panelCommands([workflowsPanel, nodesPanel, ...PANELS])];
-  const rows = all.map((command) => `| ${command.keys.map((key) => `\`${keyText(key)}\``).join(", ")} | ${command.title} |`);
+  const code = (text) => (text.includes("`") ? `\`\` ${text} \`\`` : `\`${text}\``);
+  const rows = all.map((command) => `| ${command.keys.map((key) => code(keyText(key))).join(", ")} | ${command.title} |`);
   assert.deepEqual([...listed].sort(), [...rows].sort());
+});
+
+test("keys of one's own take those of another command away from it", () => {
+  const commands = new Map(COMMANDS.map((command) => [command.id, command]));
+  const app = { own: {}, commands, keysOf: (command) => app.own[command.id] ?? command.keys };
+  const first = rebound(app, commands.get("collapse"), ["Mod+m"]);
+  assert.deepEqual(first.own, { collapse: ["Mod+m"], mute: [] });
+  assert.deepEqual(first.losers.map((command) => command.id), ["mute"]);
+  app.own = first.own;
+  assert.deepEqual(rebound(app, commands.get("delete"), []).own, { ...first.own, delete: [] });
+  assert.deepEqual(rebound(app, commands.get("redo"), ["Mod+y"]).losers, []);
+});
+
+test("some keys cannot be given away", () => {
+  assert.deepEqual(["Mod+c", "Space", "Shift+Tab", "Alt+c"].map((key) => unusable(key) !== null), [true, true, true, false]);
 });

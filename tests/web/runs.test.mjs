@@ -24,3 +24,24 @@ test("what a node says of its work stands on it while it runs", () => {
   shown.hear(event("node_finished", { cached: false, seconds: 1, reason: "new", ui: null }));
   assert.equal(shown.states.get("a").text, undefined);
 });
+
+test("why a job failed is known from its events alone, of its last attempt", () => {
+  const shown = run();
+  shown.hear(event("job_started", { total: 1 }));
+  shown.hear(event("node_failed", { error: { message: "lost with the process" } }));
+  shown.hear(event("job_interrupted", { state: "queued", reason: "the process ended" }));
+  shown.hear(event("job_started", { total: 1 }));
+  assert.deepEqual(shown.failures, []);
+  shown.hear(event("node_failed", { error: { message: "oh no", hint: "be better" }, exception_type: "ValueError" }));
+  shown.hear(event("job_finished", { state: "failed", error: { message: "oh no" } }));
+  assert.deepEqual(shown.failures, [{ message: "oh no", hint: "be better", node_id: "a" }]);
+});
+
+test("a job that fails without a node that did says why, too", () => {
+  const parked = run();
+  parked.hear(event("job_interrupted", { state: "parked", reason: "it ended its process twice" }));
+  assert.equal(parked.failures[0].message, "it ended its process twice");
+  const cancelled = run();
+  cancelled.hear(event("job_finished", { state: "cancelled", error: { message: "The job was cancelled." } }));
+  assert.deepEqual(cancelled.failures, []);
+});

@@ -2,6 +2,7 @@
 // JavaScript number.
 
 import { write } from "./json.js";
+import { t } from "./words.js";
 
 /** @typedef {{message: string, hint?: string, node_id?: string | null, code?: string, details?: any, input?: string}} Problem */
 /** @typedef {{id: string, state: string, number: number, created: number, started: number | null, finished: number | null, reason: string, total: number,
@@ -23,7 +24,7 @@ export class Refused extends Error {
 /** The server cannot be reached. */
 export class Unreachable extends Error {
   constructor() {
-    super("The server does not answer. Is it still running?");
+    super(t("server.unreachable"));
   }
 }
 
@@ -45,7 +46,7 @@ export async function ask(path, options) {
   } catch (fault) {
     if (!(fault instanceof SyntaxError)) throw fault;
   }
-  throw new Refused(error ?? { message: `The server answered ${response.status}.` }, response.status);
+  throw new Refused(error ?? { message: t("server.refused", { status: response.status }) }, response.status);
 }
 
 const PATIENCE = 1500;

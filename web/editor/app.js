@@ -8,6 +8,7 @@ import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
 import { add } from "./search.js";
 import { subgraphOf } from "./subgraphs.js";
+import { t } from "./words.js";
 import { NotAWorkflow } from "./workflow_file.js";
 
 /** @typedef {{name: string, title: string, writable: boolean}} FileOf where the open document came from; name is empty for one that was never saved */
@@ -25,7 +26,7 @@ export class App {
     /** The server's /api/v1. */
     this.api = api;
     /** @type {FileOf} */
-    this.file = { name: "", title: "Untitled", writable: false };
+    this.file = { name: "", title: t("page.untitled"), writable: false };
     /** The document as it was opened or saved last, and its revision. @type {Map<string, any>} */
     this.saved = editor.root;
     this.opened = 0;
@@ -57,9 +58,16 @@ export class App {
     return this.editor.root !== this.saved;
   }
 
-  /** The keys of a command: those of the table, or the person's own (settings). @param {import("./commands.js").Command} command @returns {string[]} */
+  /** The keys of a command: those of the table, or the person's own. @param {import("./commands.js").Command} command @returns {string[]} */
   keysOf(command) {
     return this.own[command.id] ?? command.keys;
+  }
+
+  /** Give commands keys of the person's own, which this browser keeps. @param {Record<string, string[]>} own by command; {}: all as in the table */
+  bind(own) {
+    this.own = own;
+    localStorage.setItem(KEYS, JSON.stringify(own));
+    this.events.emit("keys", null);
   }
 
   /** Do a command of the table in commands.js. @param {string} id */
@@ -81,7 +89,7 @@ export class App {
   failed(error) {
     if (error instanceof api.Refused) this.showProblems(error.problems);
     else if (error instanceof api.Unreachable || error instanceof NotJson || error instanceof NotAWorkflow) this.say(error.message, "error");
-    else if (error instanceof DOMException) this.say(`The browser refused: ${error.message}`, "error");
+    else if (error instanceof DOMException) this.say(t("browser.refused", { why: error.message }), "error");
     else throw error;
   }
 
@@ -93,7 +101,7 @@ export class App {
   /** Problems of the document: on their nodes, and as a list that leads to them. @param {import("./api.js").Problem[]} problems */
   showProblems(problems) {
     this.editor.problems = byNode(problems);
-    this.blamed = new Map([...this.editor.problems.keys()].map((id) => [id, this.state(id)]));
+    this.blame(this.editor.problems.keys());
     this.notices.problems(problems, this.editor);
     this.editor.renderer.draw();
   }
@@ -102,6 +110,19 @@ export class App {
   state(flat) {
     const { doc, entry, id } = this.editor.find(flat);
     return [entry, subgraphOf(doc, id) ? this.editor.root.get("subgraphs") : null];
+  }
+
+  /** @param {Iterable<string>} ids */
+  blame(ids) {
+    this.blamed = new Map([...ids].map((id) => [id, this.state(id)]));
+  }
+
+  /** A change of the document that no person made: who is blamed stays blamed. @param {() => void} change */
+  byItself(change) {
+    const ids = [...this.blamed.keys()];
+    this.blamed = new Map();
+    change();
+    this.blame(ids);
   }
 
   /** A node that was changed since is no longer blamed. */
@@ -143,7 +164,7 @@ export class App {
 
   /** Open the graph that a job ran. @param {string} id */
   async openJob(id) {
-    await this.openText(await api.jobWorkflow(id), { name: "", title: "From a finished job", writable: false });
+    await this.openText(await api.jobWorkflow(id), { name: "", title: t("file.from-job"), writable: false });
   }
 
   /** Add a node in the middle of the view (or at a point of the world) as one step of undo, and choose it. @param {string} classType

@@ -59,7 +59,10 @@ export function nudge(editor, dx, dy) {
   if (nodes.length) editor.place(new Map(nodes.map((node) => [node.id, [node.x + dx, node.y + dy]])), "nudge");
 }
 
-/** Go to the nearest node in a direction, by key. @param {Editor} editor @param {number} dx @param {number} dy */
+/** Farther than any node that lies in the direction asked for. */
+const BESIDE = 1e6;
+
+/** Go to the nearest node in a direction, by key; one that lies rather beside it only if there is no other. @param {Editor} editor @param {number} dx @param {number} dy */
 export function walk(editor, dx, dy) {
   const from = chosen(editor)[0];
   const [x, y] = from ? [from.x + from.w / 2, from.y + from.h / 2] : editor.view.toWorld(editor.view.width / 2, editor.view.height / 2);
@@ -70,7 +73,7 @@ export function walk(editor, dx, dy) {
     const ahead = vx * dx + vy * dy;
     const aside = Math.abs(vx * dy) + Math.abs(vy * dx);
     if (from && ahead <= 0) continue;
-    const far = (from ? ahead : Math.hypot(vx, vy)) + 2 * (from ? aside : 0);
+    const far = from ? ahead + 2 * aside + (aside > 2 * ahead ? BESIDE : 0) : Math.hypot(vx, vy);
     if (far < best) [best, found] = [far, node];
   }
   if (found) editor.show(found.id);

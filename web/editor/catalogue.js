@@ -3,6 +3,7 @@
 import { linkOf, refersTo } from "./document.js";
 import { definitionOf, givenBy, PREFIX } from "./subgraphs.js";
 import { isLiteral } from "./types.js";
+import { t } from "./words.js";
 
 /**
  * @typedef {{name: string, type: string, required: boolean, default: any, has_default: boolean, minimum: any, maximum: any, step: any,
@@ -138,7 +139,7 @@ export class Catalogue {
     });
     const given = subgraph.get("outputs");
     const outputs = [...(given instanceof Map ? given : new Map())].map(([name, value]) => ({ name, type: this.outputType(doc, subgraph, value), series: false, help: "" }));
-    return { known: true, id: classType, title: classType.slice(9), help: "Several nodes as one; a double click opens it.", category: "subgraph", inputs, outputs, outputNode: false };
+    return { known: true, id: classType, title: classType.slice(9), help: t("node.subgraph-help"), category: "subgraph", inputs, outputs, outputNode: false };
   }
 
   /** The type of what a subgraph gives out: that of the node inside, through nested subgraphs. @param {Map<string, any>} doc @param {Map<string, any>} subgraph

@@ -1,6 +1,7 @@
 // A choice from a list that is filtered by what is typed.
 
 import { openField } from "./field.js";
+import { t } from "./words.js";
 
 const MOST = 200;
 let lists = 0;
@@ -36,12 +37,12 @@ export function openCombo(editor, { place, label, choices, value, pick, leave })
       line.classList.toggle("missing", choice.missing === true);
       line.classList.toggle("action", choice.act !== undefined);
       if (choice.picture) line.append(Object.assign(document.createElement("img"), { src: choice.picture, alt: "", loading: "lazy" }));
-      line.append(choice.missing ? `${choice.label} (not here)` : choice.label);
+      line.append(choice.missing ? t("field.not-here", { name: choice.label }) : choice.label);
       line.addEventListener("pointerdown", (event) => event.preventDefault());
       line.addEventListener("click", () => take(choice));
       return line;
     }));
-    if (!found.length) list.append(Object.assign(document.createElement("li"), { className: "none", textContent: "Nothing matches" }));
+    if (!found.length) list.append(Object.assign(document.createElement("li"), { className: "none", textContent: t("page.nothing-matches") }));
     const line = list.children[at];
     field.box.setAttribute("aria-activedescendant", line?.id ?? "");
     line?.scrollIntoView({ block: "nearest" });

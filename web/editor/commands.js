@@ -13,6 +13,7 @@ import { find, palette, search } from "./search.js";
 import { sheet } from "./sheet.js";
 import { subgraphOf } from "./subgraphs.js";
 import { useFirst } from "./use_widget.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /**
@@ -52,82 +53,89 @@ const searchHere = (app) => search(app, app.editor.view.toWorld(app.editor.view.
 /** @param {App} app */
 const first = ({ editor }) => editor.scene.nodes.get([...editor.selection][0] ?? "");
 
-/** @type {Command[]} */
-export const COMMANDS = [
-  { id: "run", title: "Run", group: "Jobs", keys: ["Mod+Enter"], icon: "run", run: (app) => app.jobs.run({ count: app.count }) },
-  { id: "run-first", title: "Run before all that waits", group: "Jobs", keys: ["Mod+Shift+Enter"], run: (app) => app.jobs.run({ front: true }) },
-  { id: "run-to", title: "Run up to here", group: "Jobs", keys: ["Shift+Enter"], icon: "run", run: (app) => app.jobs.run({ targets: [...app.editor.selection] }), when: chosen },
-  { id: "cancel", title: "Cancel what runs", group: "Jobs", keys: ["Mod+Alt+Enter"], icon: "stop", run: (app) => app.jobs.cancel(), when: (app) => app.jobs.busy },
+/** @type {Omit<Command, "title">[]} */
+const TABLE = [
+  { id: "run", group: "jobs", keys: ["Mod+Enter"], icon: "run", run: (app) => app.jobs.run({ count: app.count }) },
+  { id: "run-first", group: "jobs", keys: ["Mod+Shift+Enter"], run: (app) => app.jobs.run({ front: true }) },
+  { id: "run-to", group: "jobs", keys: ["Shift+Enter"], icon: "run", run: (app) => app.jobs.run({ targets: [...app.editor.selection] }), when: chosen },
+  { id: "cancel", group: "jobs", keys: ["Mod+Alt+Enter"], icon: "stop", run: (app) => app.jobs.cancel(), when: (app) => app.jobs.busy },
 
-  { id: "undo", title: "Undo", group: "Edit", keys: ["Mod+z"], icon: "undo", run: ({ editor }) => editor.undo(), when: ({ editor }) => editor.history.past.length > 0 },
-  { id: "redo", title: "Redo", group: "Edit", keys: ["Mod+y", "Mod+Shift+z"], icon: "redo", run: ({ editor }) => editor.redo(), when: ({ editor }) => editor.history.future.length > 0 },
-  { id: "copy", title: "Copy", group: "Edit", keys: ["Mod+c"], icon: "copy", run: copyNodes, when: chosen },
-  { id: "paste", title: "Paste", group: "Edit", keys: ["Mod+v"], run: (app) => pasteNodes(app, false) },
-  { id: "paste-linked", title: "Paste with the links to what is here", group: "Edit", keys: ["Mod+Shift+v"], run: (app) => pasteNodes(app, true) },
-  { id: "duplicate", title: "Duplicate", group: "Edit", keys: ["Mod+d"], icon: "copy", run: duplicate, when: chosen },
-  { id: "select-all", title: "Choose all nodes", group: "Edit", keys: ["Mod+a"], run: ({ editor }) => editor.select(nodesOf(editor.doc).keys()) },
-  { id: "select-none", title: "Choose nothing; leave the subgraph", group: "Edit", keys: ["Escape"], run: leave },
-  { id: "select-downstream", title: "Choose all that follows", group: "Edit", keys: ["Shift+l"], run: downstream, when: chosen },
-  { id: "delete", title: "Delete", group: "Edit", keys: ["Delete", "Backspace"], icon: "trash", run: remove, when: chosen },
-  { id: "cut", title: "Cut", group: "Edit", keys: ["Mod+x"], run: async (app) => {
+  { id: "undo", group: "edit", keys: ["Mod+z"], icon: "undo", run: ({ editor }) => editor.undo(), when: ({ editor }) => editor.history.past.length > 0 },
+  { id: "redo", group: "edit", keys: ["Mod+y", "Mod+Shift+z"], icon: "redo", run: ({ editor }) => editor.redo(), when: ({ editor }) => editor.history.future.length > 0 },
+  { id: "copy", group: "edit", keys: ["Mod+c"], icon: "copy", run: copyNodes, when: chosen },
+  { id: "paste", group: "edit", keys: ["Mod+v"], run: (app) => pasteNodes(app, false) },
+  { id: "paste-linked", group: "edit", keys: ["Mod+Shift+v"], run: (app) => pasteNodes(app, true) },
+  { id: "duplicate", group: "edit", keys: ["Mod+d"], icon: "copy", run: duplicate, when: chosen },
+  { id: "select-all", group: "edit", keys: ["Mod+a"], run: ({ editor }) => editor.select(nodesOf(editor.doc).keys()) },
+  { id: "select-none", group: "edit", keys: ["Escape"], run: leave },
+  { id: "select-downstream", group: "edit", keys: ["Shift+l"], run: downstream, when: chosen },
+  { id: "delete", group: "edit", keys: ["Delete", "Backspace"], icon: "trash", run: remove, when: chosen },
+  { id: "cut", group: "edit", keys: ["Mod+x"], run: async (app) => {
     await copyNodes(app);
     remove(app);
   }, when: chosen },
-  { id: "heal", title: "Delete and join the links", group: "Edit", keys: ["Shift+Delete"], run: heal, when: chosen },
+  { id: "heal", group: "edit", keys: ["Shift+Delete"], run: heal, when: chosen },
 
-  { id: "add", title: "Add a node", group: "Nodes", keys: ["Shift+a"], icon: "add", run: searchHere },
-  { id: "note", title: "Add a note", group: "Nodes", keys: [], run: (app) => addNote(app) },
-  { id: "edit-values", title: "Edit the values", group: "Nodes", keys: ["Enter"], run: (app) => useFirst(app, /** @type {any} */ (first(app))), when: (app) => first(app) !== undefined },
-  { id: "rename", title: "Rename", group: "Nodes", keys: ["F2"], run: (app) => rename(app, [...app.editor.selection][0]), when: chosen },
-  { id: "menu", title: "Menu of the node", group: "Nodes", keys: ["Shift+F10", "ContextMenu"], icon: "more", run: openMenuAtChoice },
-  { id: "connect", title: "Connect the two chosen nodes", group: "Nodes", keys: ["f"], run: connectChosen, when: several },
-  { id: "mute", title: "Mute", group: "Nodes", keys: ["Mod+m"], icon: "mute", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "mute"), "Mute"), when: chosen },
-  { id: "bypass", title: "Bypass", group: "Nodes", keys: ["Mod+b"], icon: "bypass", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "bypass"), "Bypass"), when: chosen },
-  { id: "about", title: "About the node", group: "Nodes", keys: ["i"], icon: "help", run: async (app) => (await import("./node_help.js")).showHelp(app, [...app.editor.selection][0]), when: chosen },
-  { id: "collapse", title: "Collapse", group: "Nodes", keys: ["Alt+c"], icon: "collapse", run: collapse, when: chosen },
-  { id: "pin", title: "Pin to its place", group: "Nodes", keys: ["p"], run: pin, when: chosen },
-  { id: "group", title: "Group", group: "Nodes", keys: ["Mod+g"], icon: "group", run: group, when: chosen },
-  { id: "subgraph", title: "Make a subgraph", group: "Nodes", keys: ["Mod+Shift+e"], run: makeSubgraph, when: chosen },
-  { id: "enter", title: "Open the subgraph", group: "Nodes", keys: ["e"], run: enterSubgraph, when: instance },
-  { id: "unpack", title: "Unpack the subgraph", group: "Nodes", keys: [], run: unpackSubgraph, when: instance },
-  { id: "run-group", title: "Run the group of what is chosen", group: "Nodes", keys: [], run: runGroup, when: chosen },
+  { id: "add", group: "nodes", keys: ["Shift+a"], icon: "add", run: searchHere },
+  { id: "note", group: "nodes", keys: [], run: (app) => addNote(app) },
+  { id: "edit-values", group: "nodes", keys: ["Enter"], run: (app) => useFirst(app, /** @type {any} */ (first(app))), when: (app) => first(app) !== undefined },
+  { id: "rename", group: "nodes", keys: ["F2"], run: (app) => rename(app, [...app.editor.selection][0]), when: chosen },
+  { id: "menu", group: "nodes", keys: ["Shift+F10", "ContextMenu"], icon: "more", run: openMenuAtChoice },
+  { id: "connect", group: "nodes", keys: ["f"], run: connectChosen, when: several },
+  { id: "mute", group: "nodes", keys: ["Mod+m"], icon: "mute", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "mute"), "Mute"), when: chosen },
+  { id: "bypass", group: "nodes", keys: ["Mod+b"], icon: "bypass", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "bypass"), "Bypass"), when: chosen },
+  { id: "about", group: "nodes", keys: ["i"], icon: "help", run: async (app) => (await import("./node_help.js")).showHelp(app, [...app.editor.selection][0]), when: chosen },
+  { id: "collapse", group: "nodes", keys: ["Alt+c"], icon: "collapse", run: collapse, when: chosen },
+  { id: "pin", group: "nodes", keys: ["p"], run: pin, when: chosen },
+  { id: "group", group: "nodes", keys: ["Mod+g"], icon: "group", run: group, when: chosen },
+  { id: "subgraph", group: "nodes", keys: ["Mod+Shift+e"], run: makeSubgraph, when: chosen },
+  { id: "enter", group: "nodes", keys: ["e"], run: enterSubgraph, when: instance },
+  { id: "unpack", group: "nodes", keys: [], run: unpackSubgraph, when: instance },
+  { id: "run-group", group: "nodes", keys: [], run: runGroup, when: chosen },
 
-  { id: "align-left", title: "Align left edges", group: "Arrange", keys: [], run: ({ editor }) => align(editor, "left"), when: several },
-  { id: "align-right", title: "Align right edges", group: "Arrange", keys: [], run: ({ editor }) => align(editor, "right"), when: several },
-  { id: "align-top", title: "Align upper edges", group: "Arrange", keys: [], run: ({ editor }) => align(editor, "top"), when: several },
-  { id: "align-bottom", title: "Align lower edges", group: "Arrange", keys: [], run: ({ editor }) => align(editor, "bottom"), when: several },
-  { id: "distribute-x", title: "Equal gaps from left to right", group: "Arrange", keys: [], run: ({ editor }) => distribute(editor, "x"), when: several },
-  { id: "distribute-y", title: "Equal gaps from top to bottom", group: "Arrange", keys: [], run: ({ editor }) => distribute(editor, "y"), when: several },
-  { id: "layout", title: "Lay out along the links", group: "Arrange", keys: [], run: ({ editor }) => layOut(editor) },
-  { id: "snap", title: "Snap to the grid", group: "Arrange", keys: [], run: turn("snap") },
+  { id: "align-left", group: "arrange", keys: [], run: ({ editor }) => align(editor, "left"), when: several },
+  { id: "align-right", group: "arrange", keys: [], run: ({ editor }) => align(editor, "right"), when: several },
+  { id: "align-top", group: "arrange", keys: [], run: ({ editor }) => align(editor, "top"), when: several },
+  { id: "align-bottom", group: "arrange", keys: [], run: ({ editor }) => align(editor, "bottom"), when: several },
+  { id: "distribute-x", group: "arrange", keys: [], run: ({ editor }) => distribute(editor, "x"), when: several },
+  { id: "distribute-y", group: "arrange", keys: [], run: ({ editor }) => distribute(editor, "y"), when: several },
+  { id: "layout", group: "arrange", keys: [], run: ({ editor }) => layOut(editor) },
+  { id: "snap", group: "arrange", keys: [], run: turn("snap") },
   .../** @type {[string, string, number, number][]} */ ([["Left", "left", -1, 0], ["Right", "right", 1, 0], ["Up", "up", 0, -1], ["Down", "down", 0, 1]]).flatMap(([key, word, dx, dy]) => [
-    { id: `nudge-${word}`, title: `Move ${word}`, group: "Arrange", keys: [`Arrow${key}`], run: (/** @type {App} */ { editor }) => nudge(editor, 10 * dx, 10 * dy), when: chosen },
-    { id: `walk-${word}`, title: `Go to the node ${dx ? `on the ${word}` : dy < 0 ? "above" : "below"}`, group: "View", keys: [`Alt+Arrow${key}`], run: (/** @type {App} */ { editor }) => walk(editor, dx, dy) },
+    { id: `nudge-${word}`, group: "arrange", keys: [`Arrow${key}`], run: (/** @type {App} */ { editor }) => nudge(editor, 10 * dx, 10 * dy), when: chosen },
+    { id: `walk-${word}`, group: "view", keys: [`Alt+Arrow${key}`], run: (/** @type {App} */ { editor }) => walk(editor, dx, dy) },
   ]),
 
-  { id: "fit", title: "Show all, or what is chosen", group: "View", keys: ["."], icon: "fit", run: ({ editor }) => editor.fit() },
-  { id: "zoom-in", title: "Zoom in", group: "View", keys: ["Alt+="], run: (app) => zoom(app, 1.1) },
-  { id: "zoom-out", title: "Zoom out", group: "View", keys: ["Alt+-"], run: (app) => zoom(app, 1 / 1.1) },
-  { id: "minimap", title: "Mini-map", group: "View", keys: ["Alt+m"], icon: "minimap", run: turn("minimap") },
-  { id: "lock", title: "Dragging moves the view only", group: "View", keys: ["h"], run: turn("locked", true) },
-  { id: "unlock", title: "Dragging moves nodes", group: "View", keys: ["v"], run: turn("locked", false) },
-  .../** @type {[import("./links.js").Shape, string][]} */ ([["curve", "curves"], ["straight", "straight lines"], ["square", "right angles"], ["hidden", "only of chosen nodes"]]).map(([shape, word]) => (
-    { id: `links-${shape}`, title: `Links: ${word}`, group: "View", keys: [], run: (/** @type {App} */ { editor }) => editor.shapeLinks(shape) }
+  { id: "fit", group: "view", keys: ["."], icon: "fit", run: ({ editor }) => editor.fit() },
+  { id: "zoom-in", group: "view", keys: ["Alt+="], run: (app) => zoom(app, 1.1) },
+  { id: "zoom-out", group: "view", keys: ["Alt+-"], run: (app) => zoom(app, 1 / 1.1) },
+  { id: "minimap", group: "view", keys: ["Alt+m"], icon: "minimap", run: turn("minimap") },
+  { id: "lock", group: "view", keys: ["h"], run: turn("locked", true) },
+  { id: "unlock", group: "view", keys: ["v"], run: turn("locked", false) },
+  .../** @type {import("./links.js").Shape[]} */ (["curve", "straight", "square", "hidden"]).map((shape) => (
+    { id: `links-${shape}`, group: "view", keys: [], run: (/** @type {App} */ { editor }) => editor.shapeLinks(shape) }
   )),
-  { id: "find", title: "Find a node", group: "View", keys: ["Mod+f"], icon: "find", run: find },
-  { id: "theme", title: "Dark or light", group: "View", keys: [], icon: "theme", run: (app) => app.themes.toggle() },
+  { id: "find", group: "view", keys: ["Mod+f"], icon: "find", run: find },
+  { id: "theme", group: "view", keys: [], icon: "theme", run: (app) => app.themes.toggle() },
 
-  { id: "new", title: "New workflow", group: "File", keys: [], icon: "add", run: newFile },
-  { id: "open", title: "Open a file", group: "File", keys: ["Mod+o"], icon: "open", run: chooseFile },
-  { id: "save", title: "Save", group: "File", keys: ["Mod+s"], icon: "save", run: saveFile },
-  { id: "save-as", title: "Save as", group: "File", keys: ["Mod+Shift+s"], run: saveAs },
-  { id: "download", title: "Download as a file", group: "File", keys: [], icon: "download", run: download },
-  { id: "refresh", title: "Read nodes and model files again", group: "File", keys: ["r"], icon: "retry", run: (app) => app.refresh() },
+  { id: "new", group: "file", keys: [], icon: "add", run: newFile },
+  { id: "open", group: "file", keys: ["Mod+o"], icon: "open", run: chooseFile },
+  { id: "save", group: "file", keys: ["Mod+s"], icon: "save", run: saveFile },
+  { id: "save-as", group: "file", keys: ["Mod+Shift+s"], run: saveAs },
+  { id: "download", group: "file", keys: [], icon: "download", run: download },
+  { id: "refresh", group: "file", keys: ["r"], icon: "retry", run: (app) => app.refresh() },
 
-  { id: "palette", title: "All commands", group: "Help", keys: ["Mod+k", "F1"], icon: "keyboard", run: palette },
-  { id: "sheet", title: "Keys", group: "Help", keys: ["Mod+Shift+k", "?"], icon: "help", run: sheet },
+  { id: "palette", group: "help", keys: ["Mod+k", "F1"], icon: "keyboard", run: palette },
+  { id: "sheet", group: "help", keys: ["Mod+Shift+k", "?"], icon: "help", run: sheet },
 ];
 
+/** @param {string} key of a word @returns {string} */
+const said = (key) => t(/** @type {import("./words.js").Key} */ (key));
+
+/** @type {Command[]} */
+export const COMMANDS = TABLE.map((command) => ({ ...command, title: said(`command.${command.id}`), group: said(`group.${command.group}`) }));
+
 /** Panels can be reached as every other command. @param {import("./dock.js").Panel[]} panels @returns {Command[]} */
-export const panelCommands = (panels) =>
-  panels.map((panel) => ({ id: `panel-${panel.id}`, title: `Panel: ${panel.title}`, group: "Panels", keys: panel.key ? [panel.key] : [], icon: panel.icon, run: (app) => app.dock.toggle(panel.id) }));
+export const panelCommands = (panels) => panels.map((panel) => ({
+  id: `panel-${panel.id}`, title: t("command.panel", { panel: panel.title }), group: t("group.panels"), keys: panel.key ? [panel.key] : [], icon: panel.icon, run: (app) => app.dock.toggle(panel.id),
+}));

@@ -1,5 +1,7 @@
 // Questions to a person, in the browser's own <dialog>.
 
+import { t } from "./words.js";
+
 /** @param {string} label @returns {{dialog: HTMLDialogElement, form: HTMLFormElement, close: () => void}} */
 export function openDialog(label) {
   const dialog = document.createElement("dialog");
@@ -20,7 +22,7 @@ export function ask(text, ...answers) {
   form.append(Object.assign(document.createElement("p"), { textContent: text }));
   const row = document.createElement("div");
   row.className = "answers";
-  [...answers, "Cancel"].forEach((answer, order) => {
+  [...answers, t("page.cancel")].forEach((answer, order) => {
     const button = Object.assign(document.createElement("button"), { textContent: answer, value: String(order === answers.length ? 0 : order + 1) });
     if (order === 0) button.className = "primary";
     row.append(button);
@@ -30,14 +32,14 @@ export function ask(text, ...answers) {
 }
 
 /** @param {string} title @param {string} label @param {string} value @param {string} [act] @returns {Promise<string | null>} */
-export function askText(title, label, value, act = "Save") {
+export function askText(title, label, value, act = t("file.save")) {
   const { dialog, form } = openDialog(title);
   const input = Object.assign(document.createElement("input"), { value, autocomplete: "off", maxLength: 200 });
   const words = document.createElement("label");
   words.append(Object.assign(document.createElement("span"), { textContent: label }), input);
   const row = document.createElement("div");
   row.className = "answers";
-  row.append(Object.assign(document.createElement("button"), { textContent: act, value: "1", className: "primary" }), Object.assign(document.createElement("button"), { textContent: "Cancel", value: "0", formNoValidate: true }));
+  row.append(Object.assign(document.createElement("button"), { textContent: act, value: "1", className: "primary" }), Object.assign(document.createElement("button"), { textContent: t("page.cancel"), value: "0", formNoValidate: true }));
   form.append(Object.assign(document.createElement("h2"), { textContent: title }), words, row);
   input.select();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "1" ? input.value : null)));
@@ -49,7 +51,7 @@ export function showPicture(source, alt) {
   dialog.classList.add("viewer");
   const row = document.createElement("div");
   row.className = "answers";
-  const whole = Object.assign(document.createElement("a"), { href: source, target: "_blank", textContent: "Open in a tab" });
-  row.append(Object.assign(document.createElement("button"), { textContent: "Close", className: "primary" }), whole);
+  const whole = Object.assign(document.createElement("a"), { href: source, target: "_blank", textContent: t("file.open-tab") });
+  row.append(Object.assign(document.createElement("button"), { textContent: t("page.close"), className: "primary" }), whole);
   form.append(Object.assign(document.createElement("img"), { src: source, alt }), row);
 }

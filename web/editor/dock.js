@@ -1,6 +1,7 @@
 // Panels: a rail of buttons at the left, and one open panel at each side of the canvas.
 
 import { icon, iconButton } from "./icons.js";
+import { t } from "./words.js";
 
 /**
  * @typedef {object} Panel
@@ -57,7 +58,7 @@ export class Dock {
     const head = document.createElement("header");
     const title = document.createElement("h2");
     title.textContent = panel.title;
-    head.append(title, iconButton("close", `Close ${panel.title}`, () => this.close(panel.side)));
+    head.append(title, iconButton("close", t("page.close-panel", { panel: panel.title }), () => this.close(panel.side)));
     const body = document.createElement("div");
     body.className = `panel panel-${id}`;
     place.append(head, body);

@@ -5,6 +5,7 @@ import { seedPolicy } from "./document.js";
 import { isNumber, numberText } from "./json.js";
 import { TITLE } from "./scene.js";
 import { colourOf, shapeOf } from "./types.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./scene.js").NodeView} NodeView */
 /** @typedef {import("./scene.js").Widget} Widget */
@@ -294,7 +295,7 @@ function policy(c, name, x, y, colours) {
 function shown(widget) {
   const value = widget.value;
   if (value === undefined || value === null) return "";
-  if (typeof value === "boolean") return value ? "on" : "off";
+  if (typeof value === "boolean") return value ? t("node.on") : t("node.off");
   if (!isNumber(value)) return typeof value === "string" ? value.replaceAll("\n", " ") : "…";
   return numberText(value);
 }

@@ -2,6 +2,7 @@
 
 import { fitted } from "./draw_node.js";
 import { TITLE } from "./scene.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./scene.js").NodeView} NodeView */
 /** @typedef {import("./renderer.js").Stage} Stage */
@@ -54,13 +55,13 @@ export function drawProgress(c, node, state, colours, plain) {
 export function badge(state, now = Date.now() / 1000) {
   if (state.state === "running") {
     const gone = state.from ? Math.max(0, Math.round(now - state.from)) : 0;
-    const steps = state.total > 1 ? `${state.value}/${state.total}` : state.text?.slice(0, 40) || "running";
-    return [steps, gone > 1 ? `${gone} s` : "", state.eta ? `${state.eta} s left` : ""].filter(Boolean).join(" · ");
+    const steps = state.total > 1 ? `${state.value}/${state.total}` : state.text?.slice(0, 40) || t("node.running");
+    return [steps, gone > 1 ? t("unit.seconds", { n: gone }) : "", state.eta ? t("node.left", { seconds: state.eta }) : ""].filter(Boolean).join(" · ");
   }
-  if (state.state === "cached") return "cached";
-  if (state.state === "failed") return "failed";
-  if (state.state === "blocked") return "skipped";
-  return state.seconds === undefined ? "" : `${state.seconds < 10 ? state.seconds.toFixed(2) : state.seconds.toFixed(1)} s`;
+  if (state.state === "cached") return t("node.cached");
+  if (state.state === "failed") return t("node.failed");
+  if (state.state === "blocked") return t("node.skipped");
+  return state.seconds === undefined ? "" : t("unit.seconds", { n: state.seconds < 10 ? state.seconds.toFixed(2) : state.seconds.toFixed(1) });
 }
 
 /** @param {Canvas} c @param {NodeView} node @param {any[]} problems @param {Colours} colours @param {number} scale */

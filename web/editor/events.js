@@ -12,6 +12,7 @@
  * @property {null} files files of input or models changed
  * @property {null} catalogue the installed nodes or model files were read again
  * @property {null} theme
+ * @property {null} keys commands have other keys
  * @property {string} refused why a link was not made
  * @property {{node: string, source: string}} picture a picture on a node was clicked
  * @property {{ready: boolean, text: string}} server whether it answers and its worker is up

@@ -5,6 +5,7 @@ import { placeImage } from "./images.js";
 import { numberOf, read } from "./json.js";
 import { ask, askText } from "./dialogs.js";
 import { textOfPicture } from "./png.js";
+import { t } from "./words.js";
 import { NotAWorkflow, open, save } from "./workflow_file.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -29,15 +30,15 @@ async function imported(app, body) {
   const problems = (answer.get("problems") ?? []).map((/** @type {Map<string, any>} */ item) => `${item.get("message") ?? ""} ${item.get("hint") ?? ""}`.trim());
   const notes = (answer.get("notes") ?? []).map(String);
   const doc = answer.get("workflow");
-  if (!(doc instanceof Map)) throw new NotAWorkflow(problems[0] ?? "There is no workflow in this file.");
+  if (!(doc instanceof Map)) throw new NotAWorkflow(problems[0] ?? t("file.no-workflow"));
   return { doc, style: undefined, kind: "easel", notes: [...notes.slice(0, 5), ...problems.slice(0, 5)] };
 }
 
 /** A file that was chosen or dropped. @param {App} app @param {File} file @param {[number, number]} [at] the point of the world it was dropped at */
 export async function openFile(app, file, at) {
-  const title = file.name.replace(/\.\w+$/, "").slice(0, 100) || "Untitled";
+  const title = file.name.replace(/\.\w+$/, "").slice(0, 100) || t("page.untitled");
   const picture = /^image\//.test(file.type) || /\.(png|webp|jpe?g|gif|bmp)$/i.test(file.name);
-  if (file.size > LARGEST) throw new NotAWorkflow(`${file.name.slice(0, 80)} is larger than 100 MB.`);
+  if (file.size > LARGEST) throw new NotAWorkflow(t("file.too-large", { name: file.name.slice(0, 80) }));
   if (!picture) return app.openText(await file.text(), { name: "", title, writable: false });
   const text = textOfPicture(new Uint8Array(await file.arrayBuffer()));
   if (text !== null) return app.openText(await text, { name: "", title, writable: false });
@@ -48,7 +49,7 @@ export async function openFile(app, file, at) {
       if (!(error instanceof NotAWorkflow || error instanceof app.api.Refused)) throw error;
     }
   }
-  app.say("This picture holds no workflow; it was put on a node that loads it.");
+  app.say(t("file.kind"));
   return placeImage(app, file, at);
 }
 
@@ -60,7 +61,7 @@ export function chooseFile(app) {
 }
 
 /** @param {App} app */
-export const newFile = (app) => app.openText(EMPTY, { name: "", title: "Untitled", writable: false });
+export const newFile = (app) => app.openText(EMPTY, { name: "", title: t("page.untitled"), writable: false });
 
 /** @param {App} app */
 export async function saveFile(app) {
@@ -71,10 +72,10 @@ export async function saveFile(app) {
 /** @param {App} app */
 export async function saveAs(app) {
   const suggested = (app.file.name || app.file.title).replace(/\.json$/, "").replace(/[\\:*?"<>|]/g, "_");
-  const name = (await askText("Save the workflow as", "Name", suggested))?.trim().replace(/\.json$/, "");
+  const name = (await askText(t("file.save-title"), t("file.name"), suggested))?.trim().replace(/\.json$/, "");
   if (!name) return;
   const there = (await app.api.workflows()).some((item) => item.name === `${name}.json` && item.writable);
-  if (there && !(await ask(`${name}.json is there already.`, "Replace it"))) return;
+  if (there && !(await ask(t("file.there-already", { name: `${name}.json` }), t("file.replace")))) return;
   await store(app, `${name}.json`, null);
 }
 
@@ -87,7 +88,7 @@ async function store(app, name, revision) {
     entry = await app.api.saveWorkflow(name, save(doc, app.editor.style), revision);
   } catch (error) {
     if (!(error instanceof app.api.Refused && error.status === 409)) throw error;
-    const answer = await ask(`${name} was changed by someone else since it was opened.`, "Replace it", "Save under another name");
+    const answer = await ask(t("file.changed", { name }), t("file.replace"), t("file.other-name"));
     if (answer === 1) return store(app, name, null);
     return answer === 2 ? saveAs(app) : undefined;
   }
@@ -97,7 +98,7 @@ async function store(app, name, revision) {
   app.drafts?.keep();
   app.events.emit("saved", null);
   app.events.emit("files", null);
-  app.say(`Saved as ${name}.`);
+  app.say(t("file.saved", { name }));
 }
 
 /** @param {Map<string, any>} doc */

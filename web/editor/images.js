@@ -1,6 +1,7 @@
 // Pictures from this machine: chosen, pasted or dropped, they are stored in the server's input folder and set on a node.
 
 import { nodesOf, setInput } from "./document.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -35,7 +36,7 @@ export async function placeImage(app, file, at) {
   const name = imageInput(under ?? undefined);
   if (under && name) return setImage(app, file, under.id, name);
   const loader = [...editor.catalogue.nodes.values()].find((info) => info.inputs.some((input) => input.folder?.startsWith("input")) && info.outputs.some((output) => output.type === "IMAGE"));
-  if (!loader) return app.say("No installed node loads pictures.", "error");
+  if (!loader) return app.say(t("file.no-picture-node"), "error");
   const id = app.addNode(loader.id, {}, at);
   const input = imageInput(editor.scene.nodes.get(id));
   if (input) await setImage(app, file, id, input);

@@ -6,6 +6,7 @@ import { nodesOf } from "./document.js";
 import { settleField } from "./field.js";
 import { Run } from "./runs.js";
 import { advanceSeeds } from "./seeds.js";
+import { t } from "./words.js";
 
 const KEPT = "easel.jobs";
 const MOST = 100;
@@ -18,12 +19,17 @@ export class Jobs {
     this.waiting = [];
     /** The job whose events are heard. It is shown on the canvas while the document that it ran is open. @type {Run | null} */
     this.followed = null;
-    app.events.on("opened", () => this.shown.clear());
     /** Jobs of the open document. @type {Set<string>} */
     this.shown = new Set();
     /** Runs that were asked for and are not queued yet, because the server cannot take them. */
     this.asked = 0;
     this.clock = 0;
+    /** What the page knew before it was loaded again, until `resume` has taken it up. @type {{waiting?: string[], shown?: string[], last?: string} | null} */
+    this.before = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+    app.events.on("opened", () => {
+      this.shown.clear();
+      if (!this.before) this.keep();
+    });
   }
 
   /** The job on the canvas: its nodes' states and pictures are drawn there. @returns {Run | null} */
@@ -41,21 +47,33 @@ export class Jobs {
     const { app } = this;
     settleField();
     app.showProblems([]);
+    const { history } = app.editor;
+    let { doc } = history;
     for (let turn = 0; turn < Math.min(MOST, Math.max(1, count)); turn += 1) {
-      const doc = app.editor.root;
       const job = await this.submit(doc, { front, targets });
+      const open = app.editor.history === history; // else another document was opened meanwhile
       this.waiting.push(job.id);
-      this.shown.add(job.id);
+      if (open) this.shown.add(job.id);
       this.keep();
-      if (!this.followed?.busy) this.follow(job.id, doc);
-      const clean = !app.dirty;
-      const next = advanceSeeds(app.editor.root, app.editor.catalogue);
-      if (next !== doc) app.editor.editRoot(next, "New seed", turn ? "seeds" : "");
-      if (clean) app.saved = app.editor.root; // a seed that changed by itself is no work to be saved
-      if (turn === 0) app.editor.history.merging = "seeds";
+      if (!this.followed?.busy) this.follow(job.id, doc, open);
+      if (open) this.nextSeeds(turn);
+      doc = open ? history.doc : advanceSeeds(doc, app.editor.catalogue);
       app.events.emit("jobs", null);
     }
-    app.editor.history.settle();
+    history.settle();
+  }
+
+  /** Seeds that change by themselves are no work to be saved, and no answer to a problem. @param {number} turn all turns are one step of undo */
+  nextSeeds(turn) {
+    const { app } = this;
+    const { editor } = app;
+    const next = advanceSeeds(editor.root, editor.catalogue);
+    if (next !== editor.root) {
+      const clean = !app.dirty;
+      app.byItself(() => editor.editRoot(next, "New seed", turn ? "seeds" : ""));
+      if (clean) app.saved = editor.root;
+    }
+    if (turn === 0) editor.history.merging = "seeds";
   }
 
   /** Waits for a server that is just starting. @param {Map<string, any>} doc @param {{front: boolean, targets?: string[]}} options */
@@ -71,7 +89,7 @@ export class Jobs {
   }
 
   keep() {
-    sessionStorage.setItem(KEPT, JSON.stringify({ waiting: this.waiting, last: this.current?.id ?? "" }));
+    sessionStorage.setItem(KEPT, JSON.stringify({ waiting: this.waiting, shown: [...this.shown], last: this.current?.id ?? "" }));
   }
 
   /** Show how a job goes on the canvas. @param {string} id @param {Map<string, any>} doc the document it ran @param {boolean} shown */
@@ -84,7 +102,7 @@ export class Jobs {
       else editor.renderer.draw();
       events.emit("run", run);
     });
-    run.warned = (id, message, hint) => this.app.say(`${editor.titleOf(id) || id}: ${message}`, "error", hint);
+    run.warned = (id, message, hint) => this.app.say(t("run.warning", { node: editor.titleOf(id) || id, what: message }), "error", hint);
     this.followed = run;
     if (shown) {
       this.shown.add(id);
@@ -98,25 +116,19 @@ export class Jobs {
     run.follow(() => this.app.guard(() => this.over(run)));
   }
 
-  /** @param {Run} run */
+  /** What is shown of the end comes from the events alone, so that it does not depend on what else is asked for, and when. @param {Run} run */
   async over(run) {
     const { app } = this;
     this.waiting = this.waiting.filter((id) => id !== run.id);
+    this.shown.delete(run.id);
     this.keep();
-    if (run.state !== "gone") {
-      const [job, records] = await Promise.all([api.job(run.id), api.jobNodes(run.id)]);
-      run.explain(records);
-      const problems = (job.failures ?? []).map((item) => ({ ...item.error, message: item.error?.message ?? item.exception_type, node_id: item.display_id }));
-      if (!problems.length && ["failed", "parked"].includes(job.state)) problems.push({ message: job.reason || "The job failed." });
-      if (problems.length && app.editor.run === run) app.showProblems(problems);
-      else if (problems.length) app.say(`A job failed: ${problems[0].message}`, "error");
-    }
+    if (run.failures.length && app.editor.run === run) app.showProblems(run.failures);
+    else if (run.failures.length) app.say(t("run.job-failed", { why: run.failures[0].message }), "error");
+    for (const name of /** @type {const} */ (["jobs", "files"])) app.events.emit(name, null);
     app.events.emit("run", app.editor.run);
-    app.events.emit("jobs", null);
-    app.events.emit("files", null);
-    if (this.followed !== run) return;
     const next = this.waiting[0];
-    if (next) this.follow(next, app.editor.root, this.shown.has(next));
+    if (next && this.followed === run) this.follow(next, app.editor.root, this.shown.has(next));
+    if (run.state !== "gone") run.explain(await api.jobNodes(run.id));
   }
 
   async cancel() {
@@ -126,16 +138,23 @@ export class Jobs {
 
   /** After the page was loaded again: follow what was queued here, else what was seen last, else a running job of this very graph. */
   async resume() {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+    const { waiting = [], shown = [], last = "" } = this.before ?? {};
     const going = (await api.jobs({ state: "queued,running,paused,interrupted" })).reverse();
+    this.before = null;
     const ids = new Set(going.map((job) => job.id));
-    this.waiting = (kept.waiting ?? []).filter((/** @type {string} */ id) => ids.has(id));
+    const own = this.waiting; // a person may have been faster
+    this.waiting = [...new Set([...waiting.filter((id) => ids.has(id)), ...own])];
+    this.shown = new Set([...shown, ...this.shown]);
+    this.keep();
+    if (this.followed) return undefined;
     const doc = this.app.editor.root;
     const first = going.find((job) => job.state === "running" && this.waiting.includes(job.id))?.id ?? this.waiting[0];
-    if (first ?? kept.last) return this.follow(first ?? kept.last, doc);
+    if (first) return this.follow(first, doc, this.shown.has(first));
+    if (last) return this.follow(last, doc);
     const running = going.find((job) => job.state === "running");
-    if (!running) return;
+    if (!running) return undefined;
     const graph = JSON.parse(await api.jobWorkflow(running.id));
-    if (Object.keys(graph.nodes ?? graph).every((id) => nodesOf(doc).has(id))) this.follow(running.id, doc);
+    if (!this.followed && Object.keys(graph.nodes ?? graph).every((id) => nodesOf(doc).has(id))) this.follow(running.id, doc);
+    return undefined;
   }
 }

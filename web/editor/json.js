@@ -1,6 +1,8 @@
 // JSON exactly as it was written: objects are Maps (keys keep their order, "__proto__" is a key like any other) and a number that
 // JavaScript cannot hold or would write differently (2^64 - 1, 4.0, 1e5, NaN) stays the text it was.
 
+import { t } from "./words.js";
+
 /** @typedef {null | boolean | number | string | Num | any[] | Map<string, any>} Json */
 /** @typedef {{indent: number, pairs: boolean, space: boolean, end: string}} Style */
 
@@ -18,7 +20,7 @@ export class NotJson extends Error {
   /** @param {string} what @param {string} text @param {number} at */
   constructor(what, text, at) {
     const lines = text.slice(0, at).split("\n");
-    super(`Line ${lines.length}, column ${lines[lines.length - 1].length + 1}: ${what}.`);
+    super(t("json.where", { line: lines.length, column: lines[lines.length - 1].length + 1, what }));
   }
 }
 
@@ -58,18 +60,18 @@ export function read(text) {
       const code = text.charCodeAt(at);
       if (code === 34) break;
       if (code === 92) at += 1;
-      else if (code < 32 || Number.isNaN(code)) fail("a text is not closed");
+      else if (code < 32 || Number.isNaN(code)) fail(t("json.unclosed-text"));
     }
     at += 1;
     try {
       return /** @type {string} */ (JSON.parse(text.slice(from, at)));
     } catch {
-      return fail("a text has an escape that does not exist");
+      return fail(t("json.bad-escape"));
     }
   };
   /** @param {number} depth @returns {Json} */
   const value = (depth) => {
-    if (depth > DEEPEST) fail(`it nests deeper than ${DEEPEST} levels`);
+    if (depth > DEEPEST) fail(t("json.too-deep", { most: DEEPEST }));
     skip();
     const first = text[at];
     if (first === '"') return string();
@@ -83,7 +85,7 @@ export function read(text) {
     }
     NUMBER.lastIndex = at;
     const found = NUMBER.exec(text);
-    if (!found) return fail(at >= text.length ? "it ends too early" : "there is no value here");
+    if (!found) return fail(at >= text.length ? t("json.too-early") : t("json.no-value"));
     at = NUMBER.lastIndex;
     return number(found[0]);
   };
@@ -98,7 +100,7 @@ export function read(text) {
         items.push(value(depth + 1));
         skip();
         if (text[at] === "]") break;
-        if (text[at] !== ",") fail("a comma or ] is missing");
+        if (text[at] !== ",") fail(t("json.no-comma-list"));
         at += 1;
       }
       at += 1;
@@ -114,16 +116,16 @@ export function read(text) {
     else {
       for (;;) {
         skip();
-        if (text[at] !== '"') fail("a key in quotes is missing");
+        if (text[at] !== '"') fail(t("json.no-key"));
         const key = string();
-        if (items.has(key)) fail(`the key ${JSON.stringify(key.slice(0, 80))} stands twice in one object`);
+        if (items.has(key)) fail(t("json.key-twice", { key: JSON.stringify(key.slice(0, 80)) }));
         skip();
-        if (text[at] !== ":") fail("a colon is missing");
+        if (text[at] !== ":") fail(t("json.no-colon"));
         at += 1;
         items.set(key, value(depth + 1));
         skip();
         if (text[at] === "}") break;
-        if (text[at] !== ",") fail("a comma or } is missing");
+        if (text[at] !== ",") fail(t("json.no-comma-object"));
         at += 1;
       }
       at += 1;
@@ -132,7 +134,7 @@ export function read(text) {
   };
   const found = value(0);
   skip();
-  if (at < text.length) fail("there is more text after the end");
+  if (at < text.length) fail(t("json.more-text"));
   return found;
 }
 

@@ -26,9 +26,23 @@ export function keyText(key) {
 
 export const isTyping = () => document.activeElement?.matches(TYPING) ?? false;
 
+/** Why a key cannot be a command's, as a key of the words; null when it can. @param {string} key @returns {import("./words.js").Key | null} */
+export function unusable(key) {
+  if (CLIPBOARD.has(key)) return "sheet.clipboard";
+  if (/^(Shift\+)?Space$/.test(key)) return "sheet.pans";
+  return /^(Shift\+)?Tab$/.test(key) ? "sheet.moves-focus" : null;
+}
+
+/** Keys that browsers keep for themselves. */
+export const BROWSERS_OWN = new Set(["Mod+w", "Mod+t", "Mod+n", "Mod+q", "Mod+Shift+w", "Mod+Shift+t", "Mod+Shift+n"]);
+
 /** @param {App} app */
 export function bindKeys(app) {
-  const table = new Map([...app.commands.values()].flatMap((command) => app.keysOf(command).map((key) => [key, command])));
+  /** @type {Map<string, import("./commands.js").Command>} */
+  let table = new Map();
+  const read = () => void (table = new Map([...app.commands.values()].flatMap((command) => app.keysOf(command).map((key) => /** @type {[string, any]} */ ([key, command])))));
+  read();
+  app.events.on("keys", read);
   window.addEventListener("keydown", (event) => {
     if (event.isComposing || event.defaultPrevented) return;
     const name = nameOf(event);

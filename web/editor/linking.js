@@ -4,6 +4,7 @@ import { connect, entryOf, inputsOf, linkOf, setInput, wouldLoop } from "./docum
 import { inputPoint, outputPoint } from "./links.js";
 import { widgetAt } from "./scene.js";
 import { fits } from "./types.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./editor.js").Editor} Editor */
 /** @typedef {import("./pointer.js").At} At */
@@ -87,9 +88,9 @@ function firstFree(node, type) {
 export function reason(editor, drag, found) {
   const backwards = "output" in found;
   const [given, wanted] = backwards ? [found.view.outputs[found.output].type, drag.type] : [drag.type, found.socket.type];
-  if (!fits(given, wanted)) return `${given} does not fit ${backwards ? drag.socket?.label : found.socket.label} (${wanted})`;
+  if (!fits(given, wanted)) return t("link.misfit", { given, input: backwards ? drag.socket?.label : found.socket.label, wanted });
   const [from, to] = backwards ? [found.view.id, drag.node.id] : [drag.node.id, found.view.id];
-  return wouldLoop(editor.doc, from, to) ? "this would make a ring" : "";
+  return wouldLoop(editor.doc, from, to) ? t("link.ring") : "";
 }
 
 /** Which sockets are drawn bright while a link is dragged. @param {Drag} drag */

@@ -16,8 +16,9 @@ import { Notices } from "./notices.js";
 import { showOutline } from "./outline.js";
 import { bindPointer } from "./pointer.js";
 import { search } from "./search.js";
-import { showChoice, showCrumbs, showRun, showServer, showTop } from "./shell.js";
+import { sayWords, showChoice, showCrumbs, showRun, showServer, showTop } from "./shell.js";
 import { Themes } from "./themes.js";
+import { t } from "./words.js";
 import { open } from "./workflow_file.js";
 import { PANELS } from "../panels/panels.js";
 import { nodesPanel } from "./nodes_panel.js";
@@ -26,6 +27,7 @@ import { workflowsPanel } from "./workflows_panel.js";
 const FIRST = "text_to_image.json";
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
+sayWords();
 const events = new Events();
 const editor = new Editor($("canvas"), events);
 const app = new App({ editor, events, notices: new Notices($("news"), $("problems")) });
@@ -46,8 +48,8 @@ bindKeys(app);
 bindClipboard(app);
 bindDrop(app);
 Object.assign(window, { easel: app }); // for the browser's console, and for tests
-events.on("picture", ({ node, source }) => showPicture(source, `Result of ${editor.scene.nodes.get(node)?.title ?? node}`));
-events.on("refused", (text) => app.say(`The link was not made: ${text}.`));
+events.on("picture", ({ node, source }) => showPicture(source, t("file.result-of", { node: editor.scene.nodes.get(node)?.title ?? node })));
+events.on("refused", (text) => app.say(t("link.not-made", { why: text })));
 
 /** What this page had open before it was loaded again, or the first workflow. */
 async function begin() {
@@ -67,15 +69,15 @@ async function begin() {
 /** @param {import("./drafts.js").Draft} draft */
 function offer(draft) {
   const when = new Date(draft.time).toLocaleString();
-  app.notices.say({ text: `${draft.file.title} of ${when} was not saved.`, actions: [
-    { title: "Recover", act: () => app.guard(async () => {
+  app.notices.say({ text: t("file.unsaved", { title: draft.file.title, when }), actions: [
+    { title: t("file.recover"), act: () => app.guard(async () => {
       await app.openText(draft.text, draft.file);
       app.opened = draft.opened;
       app.saved = new Map();
       events.emit("saved", null);
       await app.drafts?.drop(draft.id);
     }) },
-    { title: "Discard", act: () => app.guard(() => app.drafts?.drop(draft.id)) },
+    { title: t("file.discard"), act: () => app.guard(() => app.drafts?.drop(draft.id)) },
   ] });
 }
 

@@ -5,6 +5,7 @@ import { membersOf } from "./moving.js";
 import { askText } from "./dialogs.js";
 import { subgraphOf, toSubgraph, unpack } from "./subgraphs.js";
 import { fits } from "./types.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./scene.js").NodeView} NodeView */
@@ -89,7 +90,7 @@ export function connectChosen(app) {
       }
     }
   }
-  app.say("No free input of the right node takes what the left one gives.");
+  app.say(t("link.none-free"));
 }
 
 /** @param {App} app */
@@ -97,7 +98,7 @@ export function group({ editor }) {
   const box = editor.scene.bounds([...editor.selection].flatMap((id) => editor.scene.nodes.get(id) ?? []));
   if (!box) return;
   const frame = new Map(/** @type {[string, any][]} */ ([
-    ["title", "Group"], ["pos", [Math.round(box.x - 20), Math.round(box.y - 50)]], ["size", [Math.round(box.w + 40), Math.round(box.h + 70)]],
+    ["title", t("group.new")], ["pos", [Math.round(box.x - 20), Math.round(box.y - 50)]], ["size", [Math.round(box.w + 40), Math.round(box.h + 70)]],
   ]));
   editor.edit(setFrames(editor.doc, "groups", [...framesOf(editor.doc, "groups"), frame]), "Group");
 }
@@ -109,7 +110,7 @@ export const removeGroup = ({ editor }, { kind, index }) => editor.edit(setFrame
 export function addNote({ editor }, at) {
   const { view, doc } = editor;
   const [x, y] = at ?? view.toWorld(view.width / 2 - 120, view.height / 2 - 60);
-  const note = new Map(/** @type {[string, any][]} */ ([["text", "A note"], ["pos", [Math.round(x), Math.round(y)]], ["size", [240, 120]]]));
+  const note = new Map(/** @type {[string, any][]} */ ([["text", t("note.new")], ["pos", [Math.round(x), Math.round(y)]], ["size", [240, 120]]]));
   editor.edit(setFrames(doc, "notes", [...framesOf(doc, "notes"), note]), "Add a note");
 }
 
@@ -125,7 +126,7 @@ export function runGroup(app) {
 /** @param {App} app */
 export async function makeSubgraph(app) {
   const { editor } = app;
-  const wanted = await askText("A subgraph of the chosen nodes", "Name", "group", "Make");
+  const wanted = await askText(t("subgraph.title"), t("subgraph.name"), t("subgraph.first"), t("subgraph.make"));
   if (!wanted?.trim()) return;
   const typeOf = (/** @type {string} */ id, /** @type {number} */ slot) => editor.scene.nodes.get(id)?.outputs[slot]?.type ?? "*";
   const { doc, id } = toSubgraph(editor.placed(), [...editor.selection], wanted, typeOf);

@@ -2,6 +2,7 @@
 
 import { openDialog } from "./dialogs.js";
 import { inputWords } from "./tips.js";
+import { t } from "./words.js";
 
 /** @param {string} tag @param {string} text @param {string} [name] of a class */
 const word = (tag, text, name = "") => Object.assign(document.createElement(tag), { textContent: text, className: name });
@@ -14,17 +15,17 @@ export async function showHelp(app, id) {
   if (!node) return;
   const { face } = node;
   const info = editor.catalogue.nodes.get(face.id) ?? editor.catalogue.aliases.get(face.id)?.info;
-  const { dialog, form } = openDialog(`About ${face.title}`);
+  const { dialog, form } = openDialog(t("help.about", { node: face.title }));
   dialog.classList.add("help");
-  const kind = [face.id, face.category, info?.module, info?.deprecated ? "deprecated" : "", info?.experimental ? "experimental" : ""];
+  const kind = [face.id, face.category, info?.module, info?.deprecated ? t("help.deprecated") : "", info?.experimental ? t("help.experimental") : ""];
   form.append(word("h2", face.title), word("p", kind.filter(Boolean).join(" · "), "kind"));
-  const text = face.known ? face.help : "This node is not installed here. It is kept as it is, with its values.";
+  const text = face.known ? face.help : t("node.not-installed", { name: face.id });
   form.append(...text.split(/\n\n+/).filter(Boolean).map((part) => word("p", part)));
   const inputs = face.inputs.map((input) => /** @type {[string, string, string[]]} */ ([input.name, input.type, inputWords(input)]));
   const outputs = face.outputs.map((output) => /** @type {[string, string, string[]]} */ ([output.name, output.type, [output.help].filter(Boolean)]));
-  if (inputs.length) form.append(word("h3", "Inputs"), list(inputs));
-  if (outputs.length) form.append(word("h3", "Outputs"), list(outputs));
-  form.append(word("button", "Close", "primary"));
+  if (inputs.length) form.append(word("h3", t("help.inputs")), list(inputs));
+  if (outputs.length) form.append(word("h3", t("help.outputs")), list(outputs));
+  form.append(word("button", t("page.close"), "primary"));
 }
 
 /** @param {[string, string, string[]][]} rows name, type, and what is said of it */

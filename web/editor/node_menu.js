@@ -10,20 +10,21 @@ import { TITLE, widgetAt } from "./scene.js";
 import { replace, search } from "./search.js";
 import { definitionOf, expose, GIVEN, promote, subgraphOf } from "./subgraphs.js";
 import { fits } from "./types.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./menu.js").Item} Item */
 
 /** @type {[string, string][]} */
-const COLOURS = [["No colour", ""], ["Red", "#5a2d2d"], ["Brown", "#5a4630"], ["Green", "#2d5236"], ["Blue", "#2d4460"], ["Purple", "#4a3560"]];
+const COLOURS = [[t("colour.none"), ""], [t("colour.red"), "#5a2d2d"], [t("colour.brown"), "#5a4630"], [t("colour.green"), "#2d5236"], [t("colour.blue"), "#2d4460"], [t("colour.purple"), "#4a3560"]];
 
 /** @type {[string, string][]} */
-const GROUP_COLOURS = [["Blue", "#3f789e"], ["Red", "#8a4a4a"], ["Green", "#4a8a5a"], ["Yellow", "#b59a3a"]];
+const GROUP_COLOURS = [[t("colour.blue"), "#3f789e"], [t("colour.red"), "#8a4a4a"], [t("colour.green"), "#4a8a5a"], [t("colour.yellow"), "#b59a3a"]];
 
 /** Commands of the table as items. @param {App} app @param {string[]} ids @returns {Item[]} */
 const items = (app, ids) => ids.flatMap((id) => {
   const command = app.commands.get(id);
-  return command ? [{ title: command.title, keys: command.keys.slice(0, 1).map(app.keyText).join(), run: () => command.run(app), disabled: !(command.when?.(app) ?? true) }] : [];
+  return command ? [{ title: command.title, keys: app.keysOf(command).slice(0, 1).map(app.keyText).join(), run: () => command.run(app), disabled: !(command.when?.(app) ?? true) }] : [];
 });
 
 /** @param {App} app @param {import("./pointer.js").At} at */
@@ -39,16 +40,16 @@ export function openCanvasMenu(app, at) {
   const link = scene.linkAt(at.x, at.y);
   if (link) {
     return openMenu(app, place, [
-      { title: "Add a reroute", run: () => void splitLink(editor, link, at) },
-      { title: "Delete the link", run: () => editor.edit(setInput(editor.doc, link.to.id, link.socket.name, undefined), "Cut link") },
+      { title: t("menu.reroute"), run: () => void splitLink(editor, link, at) },
+      { title: t("menu.cut-link"), run: () => editor.edit(setInput(editor.doc, link.to.id, link.socket.name, undefined), "Cut link") },
     ]);
   }
   const group = scene.groupAt(at.x, at.y)?.group ?? scene.groups.find((item) => at.x > item.x && at.y > item.y && at.x < item.x + item.w && at.y < item.y + item.h);
   return openMenu(app, place, [
-    { title: "Add a node", keys: "double click", run: () => search(app, [at.x, at.y]) },
-    { title: "Add a note", run: () => addNote(app, [at.x, at.y]) },
+    { title: t("menu.add"), keys: t("menu.double-click"), run: () => search(app, [at.x, at.y]) },
+    { title: t("menu.note"), run: () => addNote(app, [at.x, at.y]) },
     ...(group ? groupItems(app, group) : []),
-    ...(editor.inside ? [{ title: "Inputs and outputs of the subgraph…", run: async () => (await import("./subgraph_ports.js")).openPorts(app) }] : []),
+    ...(editor.inside ? [{ title: t("menu.ports"), run: async () => (await import("./subgraph_ports.js")).openPorts(app) }] : []),
     null,
     ...items(app, ["paste", "select-all", "fit", "layout", "find"]),
     null,
@@ -59,12 +60,12 @@ export function openCanvasMenu(app, at) {
 /** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
 const nodeItems = (app, id, at) => [
   ...items(app, ["run-to", "rename", "edit-values", "about"]),
-  ...(app.editor.scene.nodes.get(id)?.face.known ? [] : [{ title: "Take another node instead…", run: () => replace(app, id) }]),
+  ...(app.editor.scene.nodes.get(id)?.face.known ? [] : [{ title: t("menu.replace"), run: () => replace(app, id) }]),
   ...subgraphItems(app, id, at),
   null,
   ...items(app, ["copy", "duplicate", "mute", "bypass", "collapse", "pin", "group"]),
-  { title: "Values back to their defaults", run: () => resetValues(app, id) },
-  { title: "Colour…", run: () => openMenu(app, at, COLOURS.map(([title, color]) => ({ title, run: () => setColour(app, id, color) }))) },
+  { title: t("menu.reset"), run: () => resetValues(app, id) },
+  { title: t("menu.colour"), run: () => openMenu(app, at, COLOURS.map(([title, color]) => ({ title, run: () => setColour(app, id, color) }))) },
   null,
   ...items(app, ["heal", "delete"]),
 ];
@@ -82,16 +83,16 @@ function subgraphItems(app, id, at) {
   const set = (/** @type {string} */ name, /** @type {any} */ value, /** @type {string} */ label) => editor.edit(setInput(editor.doc, id, name, value), label);
   return [
     ...found,
-    { title: "An input takes one of the subgraph…", disabled: !pairs.length, run: () => openMenu(app, at, pairs.map(({ socket, port }) => ({
+    { title: t("menu.take-input"), disabled: !pairs.length, run: () => openMenu(app, at, pairs.map(({ socket, port }) => ({
       title: `${socket.label} ← ${port}`, run: () => set(socket.name, new Map([[GIVEN, port]]), "Take an input"),
     }))) },
-    ...(given.length ? [{ title: "An input is its own again…", run: () => openMenu(app, at, given.map((socket) => ({
+    ...(given.length ? [{ title: t("menu.own-input"), run: () => openMenu(app, at, given.map((socket) => ({
       title: `${socket.label} ← ${socket.given}`, run: () => set(socket.name, socket.info.has_default ? socket.info.default : undefined, "Own value"),
     }))) }] : []),
-    { title: "An input becomes one of the subgraph…", disabled: !open.length, run: () => openMenu(app, at, open.map((socket) => ({
+    { title: t("menu.promote"), disabled: !open.length, run: () => openMenu(app, at, open.map((socket) => ({
       title: socket.label, run: () => editor.editRoot(promote(editor.root, editor.inside, id, socket.name, socket.type), "Promote"),
     }))) },
-    { title: "An output becomes one of the subgraph…", disabled: !node.outputs.length, run: () => openMenu(app, at, node.outputs.map((output, slot) => ({
+    { title: t("menu.expose"), disabled: !node.outputs.length, run: () => openMenu(app, at, node.outputs.map((output, slot) => ({
       title: output.name, run: () => editor.editRoot(expose(editor.root, editor.inside, id, slot, output.type), "Expose"),
     }))) },
   ];
@@ -99,10 +100,10 @@ function subgraphItems(app, id, at) {
 
 /** What is done with all nodes of a group. @param {App} app @param {string[]} ids @returns {Item[]} */
 const memberItems = (app, ids) => [
-  { title: "Choose its nodes", run: () => app.editor.select(ids) },
+  { title: t("menu.choose-group"), run: () => app.editor.select(ids) },
   ...["run-group", "mute", "bypass", "collapse"].map((id) => {
     const command = /** @type {import("./commands.js").Command} */ (app.commands.get(id));
-    const title = id === "run-group" ? "Run the group" : `${command.title} the group`;
+    const title = id === "run-group" ? t("menu.run-group") : t("menu.do-to-group", { what: command.title });
     return { title, disabled: !ids.length, run: () => {
       app.editor.select(ids);
       return command.run(app);
@@ -115,9 +116,9 @@ function groupItems(app, group) {
   const note = group.kind === "notes";
   return [
     null,
-    { title: note ? "Write the note" : "Rename the group", run: () => renameGroup(app, group) },
+    { title: note ? t("menu.write-note") : t("menu.rename-group"), run: () => renameGroup(app, group) },
     ...(note ? [] : memberItems(app, membersOf(app.editor, group).map((node) => node.id))),
-    { title: note ? "Remove the note" : "Remove the group, not its nodes", run: () => removeGroup(app, group) },
+    { title: note ? t("menu.remove-note") : t("menu.remove-group"), run: () => removeGroup(app, group) },
     ...GROUP_COLOURS.map(([title, color]) => ({ title, run: () => app.editor.edit(changeGroup(app.editor, group, "color", color), "Colour") })),
   ];
 }
@@ -160,7 +161,7 @@ export function rename(app, id) {
     const now = scene.nodes.get(id);
     return now ? { x: now.x + 24, y: now.y + 2, w: Math.max(100, now.w - 48), h: TITLE - 4 } : null;
   };
-  openField(app.editor, { place, text: node.title, label: "Title", done: (text) => setTitle(app, id, text) });
+  openField(app.editor, { place, text: node.title, label: t("field.title"), done: (text) => setTitle(app, id, text) });
 }
 
 /** @param {App} app @param {import("./scene.js").GroupView} group */
@@ -175,5 +176,5 @@ function renameGroup({ editor }, { kind, index }) {
     const group = now();
     if (group) editor.edit(changeGroup(editor, group, note ? "text" : "title", text), note ? "Write note" : "Rename group");
   };
-  openField(editor, { place, text: now()?.title ?? "", label: note ? "Note" : "Title of the group", multiline: note, done });
+  openField(editor, { place, text: now()?.title ?? "", label: note ? t("field.note") : t("field.group-title"), multiline: note, done });
 }

@@ -1,17 +1,18 @@
 // Panel: the installed nodes by category; a click adds one in the middle of the view, a drag where it is dropped.
 
 import { rank, wordsOf } from "./picker.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./catalogue.js").NodeInfo} NodeInfo */
 
 /** @type {import("./dock.js").Panel} */
-export const nodesPanel = { id: "nodes", title: "Nodes", icon: "nodes", side: "left", key: "n", mount };
+export const nodesPanel = { id: "nodes", title: t("panel.nodes"), icon: "nodes", side: "left", key: "n", mount };
 
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
 function mount(element, app) {
-  const query = Object.assign(document.createElement("input"), { type: "search", placeholder: "Search nodes" });
-  query.setAttribute("aria-label", "Search nodes");
+  const query = Object.assign(document.createElement("input"), { type: "search", placeholder: t("nodes.search") });
+  query.setAttribute("aria-label", t("nodes.search"));
   const tree = document.createElement("div");
   element.append(query, tree);
   const show = () => {
@@ -49,7 +50,7 @@ function mount(element, app) {
 function part(app, category, nodes, open) {
   const details = document.createElement("details");
   details.open = open;
-  details.append(Object.assign(document.createElement("summary"), { textContent: `${category || "other"} (${nodes.length})` }));
+  details.append(Object.assign(document.createElement("summary"), { textContent: t("nodes.category", { category: category || t("nodes.uncategorised"), count: nodes.length }) }));
   const list = document.createElement("ul");
   list.className = "entries";
   for (const info of nodes.sort((a, b) => a.display_name.localeCompare(b.display_name))) {

@@ -3,6 +3,7 @@
 
 import { iconButton } from "./icons.js";
 import { inPlace } from "./problems.js";
+import { t } from "./words.js";
 
 const SECONDS = 6;
 const MOST = 50;
@@ -29,7 +30,7 @@ export class Notices {
       });
       line.append(button);
     }
-    line.append(iconButton("close", "Dismiss", () => line.remove()));
+    line.append(iconButton("close", t("page.dismiss"), () => line.remove()));
     (kind === "error" ? this.list : this.news).append(line);
     if (kind === "info" && !actions.length) setTimeout(() => line.remove(), SECONDS * 1000);
     return line;
@@ -46,7 +47,7 @@ export class Notices {
       const line = this.say({ text: title ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "" });
       if (!title) continue;
       line.dataset.node = flat;
-      const show = Object.assign(document.createElement("button"), { type: "button", textContent: "Show" });
+      const show = Object.assign(document.createElement("button"), { type: "button", textContent: t("page.show") });
       show.addEventListener("click", () => editor.reveal(flat));
       line.lastElementChild?.before(show);
     }

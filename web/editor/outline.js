@@ -1,6 +1,7 @@
 // The graph as a list of the page, for screen readers, keys and tests: every node with its values, links, state and problems.
 
 import { isNumber, numberText } from "./json.js";
+import { counted, t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -10,19 +11,19 @@ const MOST = 400;
 function words(app, node) {
   const { editor } = app;
   const parts = [`${node.title} (${node.face.title})`];
-  if (node.mode !== "run") parts.push(node.mode === "mute" ? "muted" : "bypassed");
-  if (!node.face.known) parts.push("missing");
+  if (node.mode !== "run") parts.push(node.mode === "mute" ? t("node.muted") : t("node.bypassed"));
+  if (!node.face.known) parts.push(t("node.missing"));
   for (const socket of node.inputs) {
-    if (socket.link) parts.push(`${socket.label} from ${editor.scene.nodes.get(socket.link.node)?.title ?? socket.link.node}`);
-    else if (socket.widget && socket.value !== undefined) parts.push(`${socket.label} ${isNumber(socket.value) ? numberText(socket.value) : String(socket.value).slice(0, 200)}`);
+    if (socket.link) parts.push(t("node.from", { input: socket.label, node: editor.scene.nodes.get(socket.link.node)?.title ?? socket.link.node }));
+    else if (socket.widget && socket.value !== undefined) parts.push(t("node.value", { input: socket.label, value: isNumber(socket.value) ? numberText(socket.value) : String(socket.value).slice(0, 200) }));
   }
   const state = editor.states.get(node.id);
   if (state) parts.push([state.state, state.reason].filter(Boolean).join(", "));
   const text = editor.text(node.id);
-  if (text) parts.push(`shows ${text.slice(0, 500)}`);
+  if (text) parts.push(t("node.shows", { text: text.slice(0, 500) }));
   const pictures = editor.run?.pictures.get(editor.path + node.id)?.length ?? 0;
-  if (pictures) parts.push(`${pictures} picture${pictures > 1 ? "s" : ""}`);
-  for (const problem of editor.problemsOf(node.id)) parts.push(`Problem: ${problem.message}`);
+  if (pictures) parts.push(counted("node.pictures", pictures));
+  for (const problem of editor.problemsOf(node.id)) parts.push(t("node.problem", { what: problem.message }));
   return parts.join("; ");
 }
 

@@ -1,6 +1,7 @@
 // A dialog with a line to type in and a list that follows it: adding nodes, finding nodes, commands, workflows.
 
 import { openDialog } from "./dialogs.js";
+import { t } from "./words.js";
 
 /** @typedef {{title: string, detail?: string, note?: string, help?: string, id?: string, run: () => unknown}} Entry */
 
@@ -46,7 +47,7 @@ export function openPicker(app, { label, entries }) {
       line.addEventListener("click", () => take(entry));
       return line;
     }));
-    if (!found.length) list.append(Object.assign(document.createElement("li"), { className: "none", textContent: "Nothing matches" }));
+    if (!found.length) list.append(Object.assign(document.createElement("li"), { className: "none", textContent: t("page.nothing-matches") }));
     mark();
   };
   query.addEventListener("input", () => {

@@ -2,6 +2,7 @@
 
 import { fileUrl, job as jobOf, Refused, Unreachable } from "./api.js";
 import { wayTo } from "./subgraphs.js";
+import { t } from "./words.js";
 
 /** @typedef {{state: string, value?: number, total?: number, from?: number, eta?: number, seconds?: number, reason?: string, message?: string, text?: string}} NodeState
  *   text: what the node says of its work */
@@ -26,6 +27,8 @@ export class Run {
     /** @type {Map<string, string>} */
     this.texts = new Map();
     this.state = "queued";
+    /** Why it failed: what the nodes that did said, else what the job did. @type {import("./api.js").Problem[]} */
+    this.failures = [];
     /** Nodes in all, and those that are over. */
     this.total = 0;
     this.over = new Set();
@@ -122,11 +125,12 @@ export class Run {
     let pictures = false;
     switch (event.type) {
       case "job_started":
-        Object.assign(this, { state: "running", total: event.total, from: event.time, over: new Set() });
+        Object.assign(this, { state: "running", total: event.total, from: event.time, over: new Set(), failures: [] });
         break;
       case "job_finished":
       case "job_interrupted":
         Object.assign(this, { state: event.state, until: event.time });
+        if (["failed", "parked"].includes(event.state) && !this.failures.length) this.failures = [event.error ?? { message: event.reason || t("run.failed-somehow") }];
         for (const [node, told] of this.states) if (told.state === "running") this.states.delete(node);
         break;
       case "nodes_cached":
@@ -144,6 +148,10 @@ export class Run {
       case "node_finished":
         pictures = this.result(ids, event.ui ?? {});
         break;
+    }
+    if (event.type === "node_failed") {
+      const message = event.error?.message ?? event.exception_type;
+      this.failures = [...this.failures, { ...event.error, message, node_id: event.display_id || event.node_id }];
     }
     if (["node_finished", "node_failed", "node_blocked"].includes(event.type)) this.over.add(event.node_id);
     for (const id of ids) {

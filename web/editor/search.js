@@ -6,6 +6,7 @@ import { exact, Num } from "./json.js";
 import { openPicker, rank, wordsOf } from "./picker.js";
 import { setPolicy } from "./seeds.js";
 import { fits } from "./types.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./catalogue.js").NodeInfo} NodeInfo */
 /** @typedef {import("./linking.js").Drag} Drag */
@@ -97,21 +98,21 @@ function chooseNode(app, label, fitting, take) {
 
 /** @param {import("./app.js").App} app @param {[number, number]} at of the world @param {Drag} [drag] */
 export function search(app, at, drag) {
-  const label = drag ? `Add a node that ${drag.backwards ? "gives" : "takes"} ${drag.type}` : "Add a node";
+  const label = drag ? t(drag.backwards ? "search.gives" : "search.takes", { type: drag.type }) : t("search.add");
   chooseNode(app, label, (info) => !drag || partner(info, drag) !== undefined, (id) => void add(app.editor, id, at, drag));
 }
 
 /** Another node in the place of one that is not installed; its values and links stay. @param {import("./app.js").App} app @param {string} id */
 export function replace(app, id) {
   const { editor } = app;
-  chooseNode(app, "The node to take instead", () => true, (classType) => editor.edit(put(editor.doc, ["nodes", id, "class_type"], classType), "Replace"));
+  chooseNode(app, t("search.instead"), () => true, (classType) => editor.edit(put(editor.doc, ["nodes", id, "class_type"], classType), "Replace"));
 }
 
 /** Find a node of the document by its title, id, class or problem. @param {import("./app.js").App} app */
 export function find(app) {
   const { editor } = app;
   openPicker(app, {
-    label: "Find a node",
+    label: t("search.find"),
     entries: (query) => {
       const words = wordsOf(query);
       return editor.scene.order
@@ -127,7 +128,7 @@ export function find(app) {
 /** @param {import("./app.js").App} app */
 export function palette(app) {
   openPicker(app, {
-    label: "Commands",
+    label: t("search.commands"),
     entries: (query) => {
       const words = wordsOf(query);
       return [...app.commands.values()]
@@ -135,7 +136,7 @@ export function palette(app) {
         .map((command) => ({ command, points: rank(words, command.title.toLowerCase(), `${command.title} ${command.group}`.toLowerCase()) }))
         .filter((item) => item.points)
         .sort((a, b) => b.points - a.points)
-        .map(({ command }) => ({ id: command.id, title: command.title, detail: command.group, note: command.keys.map(app.keyText).join("  "), run: () => command.run(app) }));
+        .map(({ command }) => ({ id: command.id, title: command.title, detail: command.group, note: app.keysOf(command).map(app.keyText).join("  "), run: () => command.run(app) }));
     },
   });
 }

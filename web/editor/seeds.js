@@ -4,8 +4,7 @@
 import { entryOf, inputsOf, linkOf, nodesOf, seedPolicy, setInput, setMetas, metaOf } from "./document.js";
 import { isNumber, number, numberText } from "./json.js";
 
-/** @type {Record<string, string>} */
-export const POLICIES = { fixed: "Keep the seed", increment: "Count up at each run", decrement: "Count down at each run", random: "New seed at each run" };
+export const POLICIES = /** @type {const} */ (["fixed", "increment", "decrement", "random"]);
 const LARGEST = (1n << 64n) - 1n;
 
 /** @param {string} policy @param {any} value @param {import("./catalogue.js").InputInfo} info */

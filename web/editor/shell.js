@@ -2,6 +2,7 @@
 
 import { icon, iconButton } from "./icons.js";
 import { openMenu } from "./menu.js";
+import { counted, t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 
@@ -11,12 +12,38 @@ const TOOLS = ["undo", "redo", "add", "fit", "find"];
 const CHOICE = ["run-to", "mute", "bypass", "collapse", "duplicate", "group", "delete", "menu"];
 const FILE_MENU = ["new", "open", "save", "save-as", "download", "refresh", "theme", "palette", "sheet"];
 
+/** The words of index.html: its elements say which, as their text or as their name. */
+export function sayWords() {
+  for (const [attribute, say] of /** @type {[string, (element: HTMLElement, text: string) => void][]} */ ([
+    ["text", (element, text) => (element.textContent = text)],
+    ["label", (element, text) => element.setAttribute("aria-label", text)],
+    ["title", (element, text) => (element.title = text)],
+    ["drop", (element, text) => (element.dataset.drop = text)],
+  ])) {
+    for (const element of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll(`[data-${attribute}-word]`))) {
+      say(element, t(/** @type {import("./words.js").Key} */ (element.dataset[`${attribute}Word`])));
+    }
+  }
+}
+
+/** @param {App} app @param {string} id @returns {import("./commands.js").Command} */
+const commandOf = (app, id) => /** @type {import("./commands.js").Command} */ (app.commands.get(id));
+
+/** What a button says of its command: the title and the first key. @param {App} app @param {HTMLElement} button @param {string} id */
+function nameByCommand(app, button, id) {
+  const show = () => {
+    const keys = app.keysOf(commandOf(app, id)).slice(0, 1).map(app.keyText).join();
+    button.title = `${commandOf(app, id).title}${keys ? ` (${keys})` : ""}`;
+  };
+  show();
+  app.events.on("keys", show);
+}
+
 /** A button for a command. @param {App} app @param {string} id */
 function commandButton(app, id) {
-  const command = /** @type {import("./commands.js").Command} */ (app.commands.get(id));
-  const keys = app.keysOf(command).slice(0, 1).map(app.keyText).join();
-  const button = iconButton(command.icon ?? "more", `${command.title}${keys ? ` (${keys})` : ""}`, () => app.does(id));
-  button.setAttribute("aria-label", command.title);
+  const command = commandOf(app, id);
+  const button = iconButton(command.icon ?? "more", command.title, () => app.does(id));
+  nameByCommand(app, button, id);
   button.id = id;
   return button;
 }
@@ -34,6 +61,7 @@ export function showTop(app) {
   });
   $("run").prepend(icon("run"));
   $("run").addEventListener("click", () => app.does("run"));
+  nameByCommand(app, $("run"), "run");
   $("cancel").prepend(icon("stop"));
   $("cancel").addEventListener("click", () => app.does("cancel"));
   $("count").addEventListener("change", () => {
@@ -60,33 +88,32 @@ export function showChoice(app) {
   app.events.on("selection", () => {
     const { size } = app.editor.selection;
     bar.hidden = size === 0;
-    words.textContent = size === 1 ? "1 node" : `${size} nodes`;
-    $("chosen").textContent = size ? `${words.textContent} chosen` : "";
+    words.textContent = counted("page.nodes", size);
+    $("chosen").textContent = size ? t("page.chosen", { nodes: words.textContent }) : "";
   });
 }
 
 let serverReady = true;
 
 /** @param {number} seconds */
-const clock = (seconds) => (seconds < 60 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`);
+const clock = (seconds) => (seconds < 60 ? t("unit.seconds", { n: seconds.toFixed(seconds < 10 ? 1 : 0) }) : t("unit.minutes", { minutes: Math.floor(seconds / 60), seconds: Math.round(seconds % 60) }));
 
-/** What the followed job does, in words. @param {App} app @param {import("./runs.js").Run | null} run */
+/** What the followed job does, in words. @param {App} app @param {import("./runs.js").Run | null} run @returns {string} */
 function words(app, run) {
-  const more = app.jobs.waiting.length > 1 ? `, ${app.jobs.waiting.length - 1} more wait` : "";
-  if (app.jobs.asked) return serverReady ? "Queueing" : "The worker is starting; the job waits for it";
+  const more = app.jobs.waiting.length > 1 ? t("run.more", { count: app.jobs.waiting.length - 1 }) : "";
+  if (app.jobs.asked) return serverReady ? t("run.queueing") : t("run.worker-starts");
   if (!run) return "";
-  if (run.broken && run.busy) return "The server does not answer; the job goes on when it is back";
-  if (run.state === "queued") return `Queued${more}`;
+  if (run.broken && run.busy) return t("run.broken");
+  if (run.state === "queued") return serverReady ? `${t("run.queued")}${more}` : t("run.worker-starts");
   if (run.state === "running") {
     const [id, state] = [...run.states].findLast(([, item]) => item.state === "running") ?? ["", null];
     const { path, scene } = app.editor;
-    const title = (id.startsWith(path) && scene.nodes.get(id.slice(path.length).split(":")[0])?.title) || "Running";
-    const left = state?.eta ? `, about ${clock(state.eta)} left` : "";
+    const title = (id.startsWith(path) && scene.nodes.get(id.slice(path.length).split(":")[0])?.title) || t("run.running");
+    const left = state?.eta ? t("run.left", { time: clock(state.eta) }) : "";
     return `${title}${state?.total && state.total > 1 ? ` ${state.value}/${state.total}` : ""}${left}${more}`;
   }
-  if (run.state === "gone") return "The job was removed";
-  const spent = run.from && run.until ? ` after ${clock(run.until - run.from)}` : "";
-  return { succeeded: `Done${spent}`, failed: `Failed${spent}`, cancelled: `Cancelled${spent}`, interrupted: "Interrupted; it will go on", paused: "Paused", parked: "Parked: it ended its process twice" }[run.state] ?? run.state;
+  const after = run.from && run.until ? t("run.after", { time: clock(run.until - run.from) }) : "";
+  return t(/** @type {import("./words.js").Key} */ (`run.${run.state}`), { after });
 }
 
 /** The way from the workflow into the open subgraph. @param {App} app */
@@ -115,7 +142,7 @@ export function showRun(app) {
     $("status").dataset.state = app.jobs.asked ? "asked" : (run?.state ?? "");
     $("bar").hidden = !run?.busy;
     $("bar").value = run?.part ?? 0;
-    $("run").querySelector("span").textContent = app.jobs.busy ? "Queue" : "Run";
+    $("run").querySelector("span").textContent = app.jobs.busy ? t("run.queue") : t("run.run");
   };
   app.events.on("run", tell);
   app.events.on("jobs", () => tell(app.editor.run));
@@ -125,16 +152,19 @@ export function showRun(app) {
 /** @param {App} app */
 export function showServer(app) {
   const look = async () => {
-    let state = { ready: false, text: "The server does not answer" };
+    let state = { ready: false, text: t("server.silent") };
     try {
       const { easel, worker, device } = await app.api.version();
-      state = { ready: worker === "ready", text: worker === "ready" ? `Easel ${easel} on ${device?.name ?? "this machine"}` : "The worker is starting" };
+      state = { ready: worker === "ready", text: worker === "ready" ? t("server.ready", { version: easel, device: device?.name ?? t("server.this-machine") }) : t("server.starting") };
     } catch (error) {
       if (!(error instanceof app.api.Unreachable || error instanceof app.api.Refused)) throw error;
     }
     $("server").textContent = state.text;
     $("server").classList.toggle("ready", state.ready);
-    serverReady = state.ready;
+    if (serverReady !== state.ready) {
+      serverReady = state.ready;
+      app.events.emit("run", app.editor.run);
+    }
     app.events.emit("server", state);
   };
   look();

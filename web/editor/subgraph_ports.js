@@ -4,6 +4,7 @@ import { inputsOf, linkOf, nodesOf, put, refersTo } from "./document.js";
 import { openDialog } from "./dialogs.js";
 import { iconButton } from "./icons.js";
 import { definitionOf, freeName, GIVEN, givenBy, PREFIX } from "./subgraphs.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./document.js").Doc} Doc */
 /** @typedef {import("./document.js").Entry} Entry */
@@ -108,21 +109,21 @@ export function openPorts(app) {
   const { editor } = app;
   const name = editor.inside;
   if (!name) return;
-  const { dialog, form } = openDialog(`Inputs and outputs of ${name}`);
+  const { dialog, form } = openDialog(t("ports.title", { name }));
   dialog.classList.add("ports");
   const show = () => {
-    const parts = /** @type {[Side, string][]} */ ([["inputs", "Inputs"], ["outputs", "Outputs"]]).flatMap(([side, title]) => {
+    const parts = /** @type {[Side, string][]} */ ([["inputs", t("help.inputs")], ["outputs", t("help.outputs")]]).flatMap(([side, title]) => {
       const list = document.createElement("ul");
       list.append(...[...portsOf(editor.root, name, side).keys()].map((port) => line(side, port)));
       const heading = Object.assign(document.createElement("h3"), { textContent: title });
-      return list.childElementCount ? [heading, list] : [heading, Object.assign(document.createElement("p"), { textContent: "None yet: the menu of a node has what makes one." })];
+      return list.childElementCount ? [heading, list] : [heading, Object.assign(document.createElement("p"), { textContent: t("ports.none") })];
     });
-    form.replaceChildren(Object.assign(document.createElement("h2"), { textContent: name }), ...parts, Object.assign(document.createElement("button"), { textContent: "Close", className: "primary" }));
+    form.replaceChildren(Object.assign(document.createElement("h2"), { textContent: name }), ...parts, Object.assign(document.createElement("button"), { textContent: t("page.close"), className: "primary" }));
   };
   const line = (/** @type {Side} */ side, /** @type {string} */ port) => {
     const found = document.createElement("li");
     const field = Object.assign(document.createElement("input"), { value: port, maxLength: 200 });
-    field.setAttribute("aria-label", `Name of ${port}`);
+    field.setAttribute("aria-label", t("ports.name", { name: port }));
     field.addEventListener("change", () => {
       editor.editRoot(renamePort(editor.root, name, side, port, field.value), "Rename a socket");
       show();
@@ -132,7 +133,7 @@ export function openPorts(app) {
       event.preventDefault();
       field.blur();
     });
-    found.append(field, iconButton("trash", `Remove ${port}`, () => {
+    found.append(field, iconButton("trash", t("ports.remove", { name: port }), () => {
       editor.editRoot(removePort(editor.root, name, side, port), "Remove a socket");
       show();
     }));

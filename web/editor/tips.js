@@ -2,6 +2,7 @@
 
 import { badge } from "./draw_state.js";
 import { widgetAt, TITLE } from "./scene.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./scene.js").NodeView} NodeView */
 
@@ -54,7 +55,7 @@ export class Tips {
     if (y > TITLE) return problems.length ? [node.title, ...problems] : [];
     const state = this.editor.states.get(node.id);
     const told = state ? [badge(state), state.text, state.reason, state.message].filter(Boolean).join(": ") : "";
-    const missing = node.face.known ? "" : `${node.face.id} is not installed here. The node is kept as it is, with its values.`;
+    const missing = node.face.known ? "" : t("node.not-installed", { name: node.face.id });
     return [node.title === node.face.title ? node.title : `${node.title} (${node.face.title})`, missing, node.face.help.split("\n\n")[0], told, ...problems].filter(Boolean);
   }
 
@@ -79,7 +80,7 @@ function socketWords(found) {
 
 /** What an input takes: its help, its range and default, whether it may be left out. @param {import("./catalogue.js").InputInfo} info @returns {string[]} */
 export function inputWords(info) {
-  const range = [info.minimum !== null ? `from ${info.minimum}` : "", info.maximum !== null && !info.seed ? `to ${info.maximum}` : "", info.step ? `in steps of ${info.step}` : ""].filter(Boolean).join(" ");
-  const begin = info.has_default && (typeof info.default === "number" || (typeof info.default === "string" && info.default)) ? `default ${String(info.default).slice(0, 60)}` : "";
-  return [info.help, [range, begin].filter(Boolean).join(", "), info.required ? "" : "May be left out."].filter(Boolean);
+  const range = [info.minimum !== null ? t("node.from-number", { n: info.minimum }) : "", info.maximum !== null && !info.seed ? t("node.to-number", { n: info.maximum }) : "", info.step ? t("node.steps-of", { n: info.step }) : ""].filter(Boolean).join(" ");
+  const begin = info.has_default && (typeof info.default === "number" || (typeof info.default === "string" && info.default)) ? t("node.default", { value: String(info.default).slice(0, 60) }) : "";
+  return [info.help, [range, begin].filter(Boolean).join(", "), info.required ? "" : t("node.optional")].filter(Boolean);
 }

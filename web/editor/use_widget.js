@@ -10,6 +10,7 @@ import { nextSeed, POLICIES, setPolicy } from "./seeds.js";
 import { fileUrl, recordOf, thumbnailUrl } from "./api.js";
 import { countTokens } from "./tokens.js";
 import { stepped, typed, weighted } from "./widgets.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./scene.js").NodeView} NodeView */
@@ -70,8 +71,8 @@ function choose(app, node, widget, set) {
   const choices = known.map((value) => ({ label: String(value), value, picture: pictures ? fileUrl(recordOf(String(value), "input"), "webp;60") : undefined }));
   const here = widget.value === undefined || known.some((value) => String(value) === String(widget.value));
   if (!here) choices.unshift({ label: isNumber(widget.value) ? numberText(widget.value) : String(widget.value), value: widget.value, missing: true });
-  if (pictures) choices.unshift({ label: "Upload a file…", value: undefined, act: () => chooseImage(app, node.id, widget.name) });
-  const again = openCombo(app.editor, { place: placeOf(app, node.id, widget.name), label: `${node.title}: ${widget.name}`, choices, value: widget.value, pick: set, leave: leaver(app, node.id, widget.name) });
+  if (pictures) choices.unshift({ label: t("field.upload"), value: undefined, act: () => chooseImage(app, node.id, widget.name) });
+  const again = openCombo(app.editor, { place: placeOf(app, node.id, widget.name), label: t("field.of-node", { node: node.title, input: widget.name }), choices, value: widget.value, pick: set, leave: leaver(app, node.id, widget.name) });
   if (widget.info.folder && !widget.info.folder.includes(":")) app.guard(() => modelPictures(app, /** @type {string} */ (widget.info.folder), choices, again));
 }
 
@@ -91,11 +92,11 @@ function writeIn(app, node, widget, set) {
   const text = whole ? write(widget.value, COMPACT) : isNumber(widget.value) ? numberText(widget.value) : String(widget.value ?? "");
   const numeric = isNumber(widget.value);
   const field = openField(editor, {
-    place: placeOf(app, node.id, widget.name), text, label: `${node.title}: ${widget.name}`, multiline: info.multiline, leave: leaver(app, node.id, widget.name),
+    place: placeOf(app, node.id, widget.name), text, label: t("field.of-node", { node: node.title, input: widget.name }), multiline: info.multiline, leave: leaver(app, node.id, widget.name),
     done: (given) => app.guard(() => {
       const value = whole ? read(given) : typed(info, given);
-      if (value === null) app.say(`${given.slice(0, 60)} is no number; ${widget.name} stays as it was.`, "error");
-      else if (info.max_length !== null && typeof value === "string" && value.length > info.max_length) app.say(`${widget.name} takes ${info.max_length} letters at most.`, "error");
+      if (value === null) app.say(t("field.no-number", { given: given.slice(0, 60), input: widget.name }), "error");
+      else if (info.max_length !== null && typeof value === "string" && value.length > info.max_length) app.say(t("field.too-long", { input: widget.name, most: info.max_length }), "error");
       else set(value);
     }),
     typed: (given) => count(given),
@@ -120,13 +121,13 @@ function writeIn(app, node, widget, set) {
   let timer = 0;
   /** At once about, and exactly when the writer rests. @param {string} given */
   const count = (given) => {
-    const told = (/** @type {number} */ tokens, /** @type {string} */ before) => (counter.textContent = `${before}${tokens} of ${Math.max(1, Math.ceil(tokens / WINDOW)) * WINDOW} tokens`);
-    told(countTokens(given), "about ");
+    const told = (/** @type {number} */ tokens, /** @type {"field.tokens" | "field.about-tokens"} */ words) => (counter.textContent = t(words, { count: tokens, room: Math.max(1, Math.ceil(tokens / WINDOW)) * WINDOW }));
+    told(countTokens(given), "field.about-tokens");
     clearTimeout(timer);
     timer = window.setTimeout(async () => {
       try {
         const { count: exactly } = await app.api.post("tokens", { text: given });
-        if (field.box.value === given) told(exactly, "");
+        if (field.box.value === given) told(exactly, "field.tokens");
       } catch (error) {
         if (!(error instanceof app.api.Refused || error instanceof app.api.Unreachable)) throw error;
       }
@@ -154,7 +155,7 @@ function seedMenu(app, node, widget) {
   const [x, y] = editor.view.toScreen(place.x + place.w, place.y + place.h);
   const now = seedPolicy(editor.doc, node.id, widget.name);
   openMenu(app, [corner.left + x - 160, corner.top + y], [
-    ...Object.entries(POLICIES).map(([policy, title]) => ({ title, checked: policy === now, run: () => editor.edit(setPolicy(editor.doc, node.id, widget.name, policy), "Seed policy") })),
-    { title: "A random seed now", run: () => editor.edit(setInput(editor.doc, node.id, widget.name, nextSeed("random", inputsOf(entryOf(editor.doc, node.id)).get(widget.name) ?? widget.value, widget.info)), "New seed") },
+    ...POLICIES.map((policy) => ({ title: t(`seed.${policy}`), checked: policy === now, run: () => editor.edit(setPolicy(editor.doc, node.id, widget.name, policy), "Seed policy") })),
+    { title: t("seed.now"), run: () => editor.edit(setInput(editor.doc, node.id, widget.name, nextSeed("random", inputsOf(entryOf(editor.doc, node.id)).get(widget.name) ?? widget.value, widget.info)), "New seed") },
   ]);
 }

@@ -1,14 +1,17 @@
 // Panel: workflows of the server, the templates that come with Easel, and unsaved work.
 
+import { ask } from "./dialogs.js";
+import { t } from "./words.js";
+
 /** @typedef {import("./app.js").App} App */
 
 /** @type {import("./dock.js").Panel} */
-export const workflowsPanel = { id: "workflows", title: "Workflows", icon: "workflows", side: "left", key: "w", mount };
+export const workflowsPanel = { id: "workflows", title: t("panel.workflows"), icon: "workflows", side: "left", key: "w", mount };
 
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
 function mount(element, app) {
-  const query = Object.assign(document.createElement("input"), { type: "search", placeholder: "Search workflows" });
-  query.setAttribute("aria-label", "Search workflows");
+  const query = Object.assign(document.createElement("input"), { type: "search", placeholder: t("workflows.search") });
+  query.setAttribute("aria-label", t("workflows.search"));
   const lists = document.createElement("div");
   element.append(query, lists);
   /** @type {any[]} */
@@ -17,8 +20,8 @@ function mount(element, app) {
     const words = query.value.toLowerCase();
     const found = entries.filter((entry) => `${entry.title} ${entry.name} ${entry.description ?? ""}`.toLowerCase().includes(words));
     lists.replaceChildren(
-      ...section("Your workflows", found.filter((entry) => entry.writable), app, load),
-      ...section("Templates", found.filter((entry) => !entry.writable), app, load),
+      ...section(t("workflows.own"), found.filter((entry) => entry.writable), app, load),
+      ...section(t("workflows.templates"), found.filter((entry) => !entry.writable), app, load),
     );
   };
   const load = async () => {
@@ -46,8 +49,9 @@ function section(title, entries, app, load) {
     button.addEventListener("click", () => app.guard(() => app.openWorkflow(entry.name)));
     line.append(button);
     if (entry.writable) {
-      const remove = Object.assign(document.createElement("button"), { type: "button", textContent: "Delete", title: `Delete ${entry.name}` });
+      const remove = Object.assign(document.createElement("button"), { type: "button", textContent: t("page.delete"), title: t("workflows.delete", { name: entry.name }) });
       remove.addEventListener("click", () => app.guard(async () => {
+        if (!(await ask(t("workflows.really", { name: entry.name }), t("page.delete")))) return;
         await app.api.deleteWorkflow(entry.name);
         await load();
       }));

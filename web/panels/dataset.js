@@ -1,5 +1,6 @@
 // A dataset's pictures with their captions, editable in place; pictures are added by dropping them.
 
+import { t } from "../editor/words.js";
 import { path, thumbnailUrl } from "./addresses.js";
 import { button, confirmed, el } from "./dom.js";
 
@@ -9,57 +10,81 @@ const PAGE = 100;
 const SAVE_AFTER = 600;
 
 /** @param {App} app @param {{name: string, made: boolean}} dataset made: its folder is there; a new one is made with its first picture
- * @param {() => void} changed pictures came or went @returns {HTMLElement} */
+ * @param {() => void} changed pictures came or went
+ * @returns {{view: HTMLElement, settled: () => Promise<void>}} settled: after it, all that was written is on the server's disk */
 export function datasetView(app, { name: dataset, made }, changed) {
   const list = el("div", { class: "pictures", role: "list" });
-  const more = button(app, "More", () => load(list.childElementCount));
+  const more = button(app, t("page.more"), () => load(list.childElementCount));
   const input = el("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
-  const add = button(app, "Add pictures…", () => input.click());
-  const view = el("div", { class: "dataset" }, el("div", { class: "row" }, add, input, el("span", { class: "dim" }, "or drop them here")), list, more);
+  const add = button(app, t("dataset.add"), () => input.click());
+  const leftOut = el("p", { class: "fault", hidden: true });
+  const view = el("div", { class: "dataset" }, el("div", { class: "row" }, add, input, el("span", { class: "dim" }, t("dataset.drop"))), list, more, leftOut);
   const base = `datasets/${encodeURIComponent(dataset)}`;
+  /** What keeps each caption. @type {Map<HTMLElement, () => Promise<void>>} */
+  const saves = new Map();
 
   /** @param {number} start */
   async function load(start) {
     const page = await app.api.get(`${base}?${new URLSearchParams({ limit: String(PAGE), start: String(start) })}`);
+    if (!start) saves.clear();
     const tiles = page.pictures.map(tile);
     if (start) list.append(...tiles);
     else list.replaceChildren(...tiles);
     more.hidden = list.childElementCount >= page.total;
+    leftOut.hidden = !page.left_out.length;
+    leftOut.textContent = t("dataset.left-out", { names: page.left_out.map((/** @type {any} */ item) => item.name).join(", ") });
+    leftOut.title = page.left_out.map((/** @type {any} */ item) => item.reason).join("\n");
+  }
+
+  const settled = async () => void (await Promise.all([...saves.values()].map((save) => save())));
+
+  /** What was written so far is kept before the list is read anew. */
+  async function reload() {
+    await settled();
+    await load(0);
+    changed();
   }
 
   /** @param {Iterable<File>} files */
   async function put(files) {
     for (const file of files) await app.api.put(`${base}/pictures/${encodeURIComponent(file.name)}`, file);
-    await load(0);
-    changed();
+    await reload();
   }
 
   /** @param {any} picture */
   function tile(picture) {
-    const caption = el("textarea", { value: picture.caption ?? "", rows: 2, placeholder: "no caption: the trigger alone", "aria-label": `Caption of ${picture.name}` });
+    const caption = el("textarea", { value: picture.caption ?? "", rows: 2, placeholder: t("dataset.no-caption"), "aria-label": t("dataset.caption", { name: picture.name }) });
     let saved = picture.caption ?? "";
     let timer = 0;
-    const save = async () => {
-      clearTimeout(timer);
+    let turn = Promise.resolve();
+    const write = async () => {
       if (caption.value === saved) return;
       const text = caption.value;
       await app.api.put(`${base}/captions/${path(picture.name)}`, JSON.stringify({ text, previous: saved }));
       saved = text;
     };
+    const save = () => {
+      clearTimeout(timer);
+      const mine = turn.then(write); // one after the other: each says what it read before
+      turn = mine.catch(() => {});
+      return mine;
+    };
+    saves.set(caption, save);
     caption.addEventListener("input", () => {
       clearTimeout(timer);
       timer = window.setTimeout(() => app.guard(save), SAVE_AFTER);
     });
     caption.addEventListener("blur", () => app.guard(save));
-    const remove = button(app, "Remove", async () => {
-      if (!(await confirmed(`Delete ${picture.name} and its caption from the disk?`, "Delete"))) return;
+    const remove = button(app, t("dataset.remove"), async () => {
+      if (!(await confirmed(t("dataset.really", { name: picture.name }), t("page.delete")))) return;
       await app.api.remove(`${base}/pictures/${path(picture.name)}`);
-      await load(0);
-      changed();
+      saves.delete(caption);
+      await reload();
     });
+    const { name, width, height } = picture;
     return el("div", { class: "picture", role: "listitem" },
-      el("img", { src: thumbnailUrl(`datasets/${dataset}`, picture.name), alt: picture.name, loading: "lazy" }),
-      el("div", {}, el("small", { class: "dim" }, picture.width ? `${picture.name} · ${picture.width} × ${picture.height}` : `${picture.name} cannot be read`), caption, remove));
+      el("img", { src: thumbnailUrl(`datasets/${dataset}`, name), alt: name, loading: "lazy" }),
+      el("div", {}, el("small", { class: "dim" }, width ? t("dataset.size", { name, width, height }) : t("dataset.broken", { name })), caption, remove));
   }
 
   view.addEventListener("dragover", (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files") && event.preventDefault());
@@ -67,11 +92,12 @@ export function datasetView(app, { name: dataset, made }, changed) {
     if (!event.dataTransfer?.files.length) return;
     event.preventDefault();
     event.stopPropagation();
-    const { files } = event.dataTransfer;
+    document.body.classList.remove("dropping");
+    const files = [...event.dataTransfer.files];
     app.guard(() => put(files));
   });
-  input.addEventListener("change", () => app.guard(() => put(input.files)));
+  input.addEventListener("change", () => app.guard(() => put([...input.files])));
   if (made) app.guard(() => load(0));
   else more.hidden = true;
-  return view;
+  return { view, settled };
 }

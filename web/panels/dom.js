@@ -1,5 +1,7 @@
 // Making elements. Texts are set as text, never as HTML, so that names and captions from files stay what they are.
 
+import { t } from "../editor/words.js";
+
 /** @typedef {Record<string, any>} Properties `class`, `on` (event -> listener), `data`, ARIA and other attributes with a dash; the rest are properties */
 
 /** @param {string} tag @param {Properties} [properties] @param {(Node | string | null | false)[]} children @returns {any} */
@@ -42,20 +44,24 @@ export function confirmed(question, yes) {
   return new Promise((answer) => {
     const box = dialog(question, { class: "ask" },
       el("p", {}, question),
-      el("form", { method: "dialog", class: "row end" }, el("button", { value: "" }, "Cancel"), el("button", { value: "yes", class: "danger", autofocus: true }, yes)));
+      el("form", { method: "dialog", class: "row end" }, el("button", { value: "" }, t("page.cancel")), el("button", { value: "yes", class: "danger", autofocus: true }, yes)));
     box.addEventListener("close", () => answer(box.returnValue === "yes"));
   });
 }
 
 /** @param {number} bytes */
-export const size = (bytes) => (bytes < 1e6 ? `${Math.max(1, Math.round(bytes / 1e3))} kB` : bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(2)} GB`);
+export function size(bytes) {
+  if (bytes < 1e6) return t("unit.kilobytes", { n: Math.max(1, Math.round(bytes / 1e3)) });
+  return bytes < 1e9 ? t("unit.megabytes", { n: (bytes / 1e6).toFixed(1) }) : t("unit.gigabytes", { n: (bytes / 1e9).toFixed(2) });
+}
 
 /** @param {number} seconds */
 export function duration(seconds) {
-  if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 1) return t("unit.milliseconds", { n: Math.round(seconds * 1000) });
+  if (seconds < 60) return t("unit.seconds", { n: seconds.toFixed(1) });
   const whole = Math.round(seconds);
-  return whole < 3600 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  if (whole < 3600) return t("unit.minutes", { minutes: Math.floor(whole / 60), seconds: whole % 60 });
+  return t("unit.hours", { hours: Math.floor(whole / 3600), minutes: Math.floor((whole % 3600) / 60) });
 }
 
 /** @param {number} seconds since 1970 */

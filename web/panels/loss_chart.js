@@ -1,5 +1,8 @@
 // The loss curve: one figure per step, its running mean, and the validation loss. Drawn as SVG, so that it is sharp at any size.
 
+import { t } from "../editor/words.js";
+import { el } from "./dom.js";
+
 /** @typedef {{step: number, loss: number, validation: number | null}} Point */
 
 const WIDTH = 320;
@@ -37,7 +40,7 @@ export function lossChart(points, until) {
   const losses = points.map((point) => point.loss);
   const checks = points.filter((point) => point.validation !== null);
   const last = points.at(-1);
-  svg.setAttribute("aria-label", last ? `Loss ${last.loss.toFixed(4)} at step ${last.step} of ${until}` : "No step yet");
+  svg.setAttribute("aria-label", last ? t("chart.now", { loss: last.loss.toFixed(4), step: last.step, until }) : t("chart.none"));
   if (!last) return svg;
   const means = smoothed(losses);
   const sorted = [...losses, ...checks.map((point) => Number(point.validation))].sort((a, b) => a - b);
@@ -54,5 +57,12 @@ export function lossChart(points, until) {
   curve(thinned(points).map((point) => ({ step: point.step, value: point.loss })), "each");
   curve(thinned(points.map((point, at) => ({ step: point.step, value: means[at] }))), "mean");
   curve(checks.map((point) => ({ step: point.step, value: Number(point.validation) })), "validation");
+  for (const point of checks) svg.append(shape("circle", { cx: x(point.step), cy: y(Number(point.validation)), r: 2, class: "validation" }));
   return svg;
+}
+
+/** What the lines of the chart are. @param {Point[]} points @returns {HTMLElement} */
+export function chartLegend(points) {
+  const lines = /** @type {const} */ (["each", "mean", ...(points.some((point) => point.validation !== null) ? ["validation"] : [])]);
+  return el("p", { class: "legend" }, ...lines.map((line) => el("span", { class: line }, t(/** @type {import("../editor/words.js").Key} */ (`chart.${line}`)))));
 }

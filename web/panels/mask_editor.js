@@ -1,5 +1,6 @@
 // Painting a mask over a picture. The result is the picture with the painted part transparent: what Load Image gives as its mask.
 
+import { t } from "../editor/words.js";
 import { button, dialog, el } from "./dom.js";
 
 /** @typedef {import("../editor/app.js").App} App */
@@ -12,14 +13,14 @@ export async function editMask(app, picture) {
   image.src = picture.src;
   await image.decode();
   const { naturalWidth: width, naturalHeight: height } = image;
-  const mask = el("canvas", { width, height, class: "mask", tabIndex: 0, "aria-label": "Paint here; [ and ] change the brush, Ctrl+Z takes back" });
+  const mask = el("canvas", { width, height, class: "mask", tabIndex: 0, "aria-label": t("mask.canvas") });
   const pen = /** @type {CanvasRenderingContext2D} */ (mask.getContext("2d", { willReadFrequently: true }));
   const shown = el("canvas", { width, height });
   shown.getContext("2d").drawImage(image, 0, 0);
   /** @type {ImageData[]} */
   const past = [];
-  const brush = el("input", { type: "range", min: "1", max: String(Math.ceil(Math.max(width, height) / 2)), value: String(Math.ceil(Math.max(width, height) / 12)), "aria-label": "Brush size" });
-  const feather = el("input", { type: "range", min: "0", max: "64", value: "0", "aria-label": "Soft edge, in pixels" });
+  const brush = el("input", { type: "range", min: "1", max: String(Math.ceil(Math.max(width, height) / 2)), value: String(Math.ceil(Math.max(width, height) / 12)), "aria-label": t("mask.brush-size") });
+  const feather = el("input", { type: "range", min: "0", max: "64", value: "0", "aria-label": t("mask.soft-size") });
   const erase = el("input", { type: "checkbox" });
 
   const keep = () => {
@@ -72,14 +73,14 @@ export async function editMask(app, picture) {
       record = await app.api.put(`files/input/${encodeURIComponent(file)}`, body);
       box.close();
     };
-    const box = dialog("Paint a mask", { class: "viewer" },
+    const box = dialog(t("gallery.mask"), { class: "viewer" },
       el("div", { class: "painting" }, shown, mask),
-      el("div", { class: "row" }, el("label", {}, "Brush ", brush), el("label", {}, "Soft edge ", feather), el("label", {}, erase, " Erase"),
-        button(app, "Invert", invert), button(app, "Undo", back), button(app, "Clear", () => {
+      el("div", { class: "row" }, el("label", {}, t("mask.brush"), " ", brush), el("label", {}, t("mask.soft"), " ", feather), el("label", {}, erase, " ", t("mask.erase")),
+        button(app, t("mask.invert"), invert), button(app, t("mask.undo"), back), button(app, t("mask.clear"), () => {
           keep();
           pen.clearRect(0, 0, width, height);
         })),
-      el("div", { class: "row end" }, button(app, "Cancel", () => box.close()), button(app, "Save", save, { class: "primary" })));
+      el("div", { class: "row end" }, button(app, t("page.cancel"), () => box.close()), button(app, t("mask.save"), save, { class: "primary" })));
     mask.addEventListener("contextmenu", (/** @type {Event} */ event) => event.preventDefault());
     box.addEventListener("keydown", (event) => {
       if (event.key === "[" || event.key === "]") brush.value = String(Number(brush.value) * (event.key === "]" ? 1.25 : 0.8));
@@ -103,5 +104,5 @@ function cutOut(image, mask, feather) {
   const pixels = pen.getImageData(0, 0, width, height);
   for (let at = 3; at < pixels.data.length; at += 4) pixels.data[at] = Math.max(1, 255 - cover[at]);
   pen.putImageData(pixels, 0, 0);
-  return new Promise((done, fail) => canvas.toBlob((/** @type {Blob | null} */ blob) => (blob ? done(blob) : fail(new Error("The picture could not be written."))), "image/png"));
+  return new Promise((done, fail) => canvas.toBlob((/** @type {Blob | null} */ blob) => (blob ? done(blob) : fail(new Error(t("mask.failed")))), "image/png"));
 }

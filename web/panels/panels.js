@@ -1,5 +1,7 @@
 // The side panels, in the order of the rail, each in a module that is loaded when the panel is first shown.
 
+import { t } from "../editor/words.js";
+
 /** @typedef {import("../editor/dock.js").Panel} Panel */
 
 /** @param {() => Promise<{mount: Panel["mount"]}>} load @returns {Panel["mount"]} */
@@ -18,9 +20,10 @@ const later = (load) => (element, app) => {
 
 /** @type {Panel[]} */
 export const PANELS = [
-  { id: "models", title: "Models", icon: "models", side: "left", key: "m", mount: later(() => import("./models.js")) },
-  { id: "gallery", title: "Gallery", icon: "gallery", side: "left", key: "a", mount: later(() => import("./gallery.js")) },
-  { id: "queue", title: "Queue", icon: "queue", side: "right", key: "q", mount: later(() => import("./queue.js")) },
-  { id: "record", title: "Record", icon: "record", side: "right", mount: later(() => import("./record.js")) },
-  { id: "training", title: "Train", icon: "training", side: "right", key: "t", mount: later(() => import("./training.js")) },
+  { id: "models", title: t("panel.models"), icon: "models", side: "left", key: "m", mount: later(() => import("./models.js")) },
+  { id: "gallery", title: t("panel.gallery"), icon: "gallery", side: "left", key: "a", mount: later(() => import("./gallery.js")) },
+  { id: "queue", title: t("panel.queue"), icon: "queue", side: "right", key: "q", mount: later(() => import("./queue.js")) },
+  { id: "record", title: t("panel.record"), icon: "record", side: "right", mount: later(() => import("./record.js")) },
+  { id: "training", title: t("panel.training"), icon: "training", side: "right", key: "t", mount: later(() => import("./training.js")) },
+  { id: "log", title: t("panel.log"), icon: "log", side: "right", key: "Mod+`", mount: later(() => import("./log.js")) },
 ];

@@ -2,6 +2,7 @@
 
 import { entryOf, inputsOf, nodesOf } from "../editor/document.js";
 import { hasWidget } from "../editor/catalogue.js";
+import { t } from "../editor/words.js";
 
 /** @typedef {import("../editor/app.js").App} App */
 /** @typedef {import("../editor/catalogue.js").InputInfo} InputInfo */
@@ -29,11 +30,11 @@ export async function useImage(app, record) {
 export function intoPrompt(app, words) {
   const found = place(app, (input) => input.multiline);
   if (!found) {
-    app.say("There is no prompt in the graph.", "error", "Add a node with a text first.");
+    app.say(t("models.no-prompt"), "error", t("models.no-prompt.hint"));
     return;
   }
   const value = inputsOf(entryOf(app.editor.doc, found.node)).get(found.input);
-  if (typeof value !== "string") app.say("The prompt comes over a link.", "error", "Choose the node that has the text.");
+  if (typeof value !== "string") app.say(t("models.linked-prompt"), "error", t("models.linked-prompt.hint"));
   else app.setInput(found.node, found.input, value.trim() ? `${value.trimEnd()}, ${words}` : words);
 }
 

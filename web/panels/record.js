@@ -1,12 +1,13 @@
 // The record of a job: for each node why it ran or was taken from the cache, and what it cost.
 
+import { t } from "../editor/words.js";
 import { duration, el, size } from "./dom.js";
 
 /** @typedef {import("../editor/app.js").App} App */
 
 const SHOWN = 500;
 
-/** @type {string} the job that was asked for; the last one that was followed where none was */
+/** @type {string} the job that was asked for; the one on the canvas where none was */
 let wanted = "";
 
 /** Show why the nodes of a job ran or did not. @param {App} app @param {string} jobId */
@@ -15,35 +16,44 @@ export function showRecord(app, jobId) {
   app.dock.open("record");
 }
 
-/** @param {HTMLElement} element @param {App} app */
+/** @param {HTMLElement} element @param {App} app @returns {() => void} */
 export function mount(element, app) {
-  const jobId = wanted || app.jobs.current?.id;
+  const asked = wanted;
   wanted = "";
-  if (!jobId) element.append(el("p", { class: "dim" }, "Run something first: here stands why each node ran or did not."));
-  else app.guard(() => show(element, app, jobId));
+  let shown = "";
+  const show = () => app.guard(async () => {
+    const jobId = asked || app.jobs.current?.id || "";
+    shown = jobId;
+    if (!jobId) return element.replaceChildren(el("p", { class: "dim" }, t("record.none")));
+    const [job, nodes] = await Promise.all([app.api.job(jobId), app.api.jobNodes(jobId)]);
+    return jobId === shown && element.replaceChildren(...table(app, job, nodes));
+  });
+  show();
+  return app.events.on("jobs", show);
 }
 
-/** @param {HTMLElement} element @param {App} app @param {string} jobId */
-async function show(element, app, jobId) {
-  const [job, nodes] = await Promise.all([app.api.job(jobId), app.api.jobNodes(jobId)]);
+/** @param {App} app @param {import("../editor/api.js").Job} job @param {any[]} nodes @returns {HTMLElement[]} */
+function table(app, job, nodes) {
   const costly = [...nodes].sort((a, b) => b.seconds - a.seconds).slice(0, SHOWN);
-  const cached = nodes.filter((/** @type {any} */ node) => node.cached).length;
-  const most = Math.max(0.001, ...nodes.map((/** @type {any} */ node) => node.seconds));
-  const spent = job.finished && job.started ? ` in ${duration(job.finished - job.started)}` : "";
-  element.append(
-    el("p", {}, `${job.state}${spent}: ${nodes.length - cached} ran, ${cached} cached.`),
+  const cached = nodes.filter((node) => node.cached).length;
+  const most = Math.max(0.001, ...nodes.map((node) => node.seconds));
+  const told = { state: t(/** @type {import("../editor/words.js").Key} */ (`state.${job.state}`)), ran: nodes.length - cached, cached };
+  const sum = job.finished && job.started ? t("record.sum-time", { ...told, time: duration(job.finished - job.started) }) : t("record.sum", told);
+  return [
+    el("p", {}, sum),
     el("table", { class: "record" },
-      el("thead", {}, el("tr", {}, ...["Node", "Why", "Time"].map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ...[t("record.node"), t("record.why"), t("record.time"), t("record.memory")].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...costly.map((node) => row(app, node, most)))),
-    el("p", { class: "dim", hidden: nodes.length <= SHOWN }, `The ${SHOWN} that took longest of ${nodes.length}.`));
+    el("p", { class: "dim", hidden: nodes.length <= SHOWN }, t("record.longest", { most: SHOWN, count: nodes.length })),
+  ];
 }
 
 /** @param {App} app @param {any} node @param {number} most */
 function row(app, node, most) {
   const id = node.display_id || node.node_id;
-  const time = el("td", { class: "number" }, node.cached ? "" : duration(node.seconds), node.memory ? el("small", { class: "dim" }, ` ${size(node.memory)}`) : null);
+  const time = el("td", { class: "number share" }, node.cached ? "" : duration(node.seconds));
   time.style.setProperty("--share", node.cached ? "0" : String(node.seconds / most));
   return el("tr", { class: node.cached ? "cached" : "ran" },
-    el("td", {}, el("button", { type: "button", class: "plain", on: { click: () => app.editor.show(id) } }, id), el("small", { class: "dim" }, ` ${node.class_type}`)),
-    el("td", {}, node.reason), time);
+    el("td", {}, el("button", { type: "button", class: "plain", on: { click: () => app.editor.show(id) } }, app.editor.scene.nodes.get(id)?.title ?? id), el("small", { class: "dim" }, ` ${node.class_type}`)),
+    el("td", {}, node.reason), time, el("td", { class: "number" }, node.memory ? size(node.memory) : ""));
 }

@@ -1,31 +1,43 @@
 // The training workflow as a form: which of its values a person is asked for, and the graph that uses what came out.
 
 import { addNode, connect, entryOf, freeId, inputsOf, linkOf, nodesOf, setInput } from "../editor/document.js";
-import { exact } from "../editor/json.js";
+import { exact, isNumber, numberOf, numberText } from "../editor/json.js";
+import { t } from "../editor/words.js";
 import { el } from "./dom.js";
 
 /** @typedef {import("../editor/app.js").App} App */
 /** @typedef {import("../editor/document.js").Doc} Doc */
-/** @typedef {{name: string, label: string, node: string, input: string, control: (app: App, value: any) => HTMLElement}} Field node: its class */
+/** @typedef {{name: string, label: import("../editor/words.js").Key, node: string, input: string, more?: boolean, number?: boolean, control: (app: App, value: any) => HTMLElement}} Field
+ *   node: its class; more: among the further settings; number: a number of the graph */
+/** @typedef {{name: string, trigger: string}} Result the file that a LoRA is saved as, and its words */
 
 const DATASET = "DatasetFromFolder";
 const FIRST = "text_to_image.json";
+const SAMPLES = "TrainingSamples";
 
 /** @param {string} name @param {Record<string, any>} properties @returns {Field["control"]} */
-const entry = (name, properties) => (_, value) => el("input", { name, required: true, value: value ?? "", ...properties });
+const entry = (name, properties) => (_, value) => el("input", { name, required: true, value: isNumber(value) ? numberText(value) : (value ?? ""), ...properties });
+
+/** @param {string} name @param {number} least @param {number} most @returns {Field["control"]} */
+const whole = (name, least, most) => entry(name, { type: "number", min: String(least), max: String(most) });
 
 /** @type {Field[]} */
 export const FIELDS = [
-  { name: "model", label: "Base model", node: "LoadCheckpoint", input: "ckpt_name", control: (app, value) => {
+  { name: "model", label: "training.model", node: "LoadCheckpoint", input: "ckpt_name", control: (app, value) => {
     const choice = el("select", { name: "model" }, ...(app.editor.catalogue.files.checkpoints ?? []).map((file) => new Option(file, file)));
     choice.value = value;
     return choice;
   } },
-  { name: "trigger", label: "Words that stand for the subject", node: DATASET, input: "trigger", control: entry("trigger", { placeholder: "sks shape" }) },
-  { name: "name", label: "Name of the LoRA", node: "SaveLoRA", input: "name", control: entry("name", { pattern: "[A-Za-z0-9][A-Za-z0-9 _.\\-]{0,60}", title: "Letters, digits, space, _ . -" }) },
-  { name: "steps", label: "Steps", node: "TrainPlan", input: "steps", control: entry("steps", { type: "number", min: "1", max: "1000000" }) },
-  { name: "rank", label: "Rank (size of the LoRA)", node: "AdapterSpec", input: "rank", control: entry("rank", { type: "number", min: "1", max: "1024" }) },
-  { name: "rate", label: "Learning rate", node: "Optimizer", input: "rate", control: entry("rate", { type: "number", min: "0", step: "any" }) },
+  { name: "trigger", label: "training.trigger", node: DATASET, input: "trigger", control: entry("trigger", { placeholder: "sks shape" }) },
+  { name: "name", label: "training.name", node: "SaveLoRA", input: "name", control: entry("name", { pattern: "[A-Za-z0-9][A-Za-z0-9 _.\\-]{0,60}", title: t("training.letters") }) },
+  { name: "steps", label: "training.steps", node: "TrainPlan", input: "steps", number: true, control: whole("steps", 1, 1_000_000) },
+  { name: "prompts", label: "training.prompts", node: SAMPLES, input: "prompts", control: (_, value) => el("textarea", { name: "prompts", rows: 2, value: value ?? "" }) },
+  { name: "rank", label: "training.rank", node: "AdapterSpec", input: "rank", more: true, number: true, control: whole("rank", 1, 1024) },
+  { name: "rate", label: "training.rate", node: "Optimizer", input: "rate", more: true, number: true, control: entry("rate", { type: "number", min: "0", step: "any" }) },
+  { name: "batch", label: "training.batch", node: "TrainPlan", input: "batch_size", more: true, number: true, control: whole("batch", 1, 256) },
+  { name: "resolution", label: "training.resolution", node: "Buckets", input: "resolution", more: true, number: true, control: whole("resolution", 64, 8192) },
+  { name: "keep", label: "training.save-every", node: "TrainPlan", input: "save_every", more: true, number: true, control: whole("keep", 1, 1_000_000) },
+  { name: "measure", label: "training.validate-every", node: "TrainPlan", input: "validate_every", more: true, number: true, control: whole("measure", 0, 1_000_000) },
 ];
 
 /** @param {Doc} doc @param {string} classType @returns {string | undefined} the id of the first node of a class */
@@ -36,6 +48,24 @@ export const planned = (doc, field) => inputsOf(entryOf(doc, first(doc, field.no
 
 /** A file's name as the server takes it. @param {string} name */
 export const clean = (name) => name.trim().replace(/\.safetensors$/, "");
+
+/** What a training saves, read off its graph; null for one that saves nothing. @param {Doc} doc @returns {Result | null} */
+export function resultOf(doc) {
+  const save = first(doc, "SaveLoRA");
+  if (save === undefined) return null;
+  const inputs = inputsOf(entryOf(doc, save));
+  return { name: String(inputs.get("name") ?? ""), trigger: String(inputs.get("trigger") ?? "") };
+}
+
+/** How many steps a training has, read off its graph; 0 where they come over a link. @param {Doc} doc */
+export const stepsOf = (doc) => numberOf(inputsOf(entryOf(doc, first(doc, "TrainPlan") ?? "")).get("steps")) || 0;
+
+/** How the pictures are sized, read off the graph. @param {Doc} doc @returns {import("./buckets.js").Plan} */
+export function bucketPlan(doc) {
+  const inputs = inputsOf(entryOf(doc, first(doc, "Buckets") ?? ""));
+  const number = (/** @type {string} */ name) => numberOf(inputs.get(name));
+  return { resolution: number("resolution"), min_side: number("min_side"), max_side: number("max_side"), step: number("step") };
+}
 
 /** The template with a dataset and the form's values. Prompts that have the template's trigger get the new one.
  * @param {Doc} template @param {string} dataset @param {FormData} given @returns {Doc} */
@@ -48,18 +78,30 @@ export function fill(template, dataset, given) {
   const filled = values.reduce((doc, [classType, input, value]) => {
     const id = first(doc, classType);
     return id === undefined ? doc : setInput(doc, id, input, exact(value));
-  }, template);
+  }, withSamples(template, String(given.get("prompts") ?? "").trim()));
   const prompts = [...nodesOf(filled)].flatMap(([id, node]) => [...inputsOf(node)].map(([input, value]) => ({ id, node, input, value })));
   return prompts
     .filter(({ node, value }) => before && typeof value === "string" && node.get("class_type") === "CLIPEncode" && value.includes(before))
     .reduce((doc, { id, input, value }) => setInput(doc, id, input, value.replaceAll(before, trigger)), filled);
 }
 
+/** With prompts, pictures of them are drawn each time the state is kept, as the template draws its last one. @param {Doc} doc @param {string} prompts */
+function withSamples(doc, prompts) {
+  const [train, checkpoint, latent, sampler] = ["TrainLoRA", "LoadCheckpoint", "EmptyLatent", "KSampler"].map((kind) => first(doc, kind));
+  if (!prompts || first(doc, SAMPLES) || !train || !checkpoint || !latent || !sampler) return doc;
+  const drawn = inputsOf(entryOf(doc, sampler));
+  const size = inputsOf(entryOf(doc, latent));
+  const inputs = new Map(/** @type {[string, any][]} */ ([["prompts", prompts], ["negative", ""], ["width", size.get("width")], ["height", size.get("height")],
+    ...["steps", "cfg", "sampler_name", "scheduler", "seed"].map((name) => [name, drawn.get(name)])]));
+  const id = freeId(doc, SAMPLES);
+  return connect(connect(addNode(doc, id, SAMPLES, inputs, [940, 420]), id, 0, train, "samples"), checkpoint, 2, train, "vae");
+}
+
 /** @param {FormData} given @param {Field} field */
 function valueOf(given, field) {
   const text = String(given.get(field.name) ?? "");
   if (field.name === "name") return clean(text);
-  return ["steps", "rank", "rate"].includes(field.name) ? Number(text) : text.trim();
+  return field.number ? Number(text) : text.trim();
 }
 
 /** Open the first example with a LoRA between its model and what uses it, and with its trigger in the prompt. @param {App} app @param {string} name
@@ -78,7 +120,7 @@ export async function useLora(app, name, trigger) {
   for (const { id, input, link } of users) if (link?.node === checkpoint && link.slot < 2) doc = connect(doc, lora, link.slot, id, input);
   doc = connect(connect(doc, checkpoint, 0, lora, "model"), checkpoint, 1, lora, "clip");
   const prompt = [...nodesOf(doc)].find(([, node]) => inputsOf(node).get("text"))?.[0];
-  if (prompt && trigger) doc = setInput(doc, prompt, "text", `${trigger} on a white background`);
+  if (prompt && trigger) doc = setInput(doc, prompt, "text", t("training.test-prompt", { trigger }));
   editor.edit(doc, "Use the LoRA");
   editor.fit();
 }

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+globalThis.navigator ??= /** @type {any} */ ({ platform: "" }); // node knows it since version 21
+const { addNode, connect, entryOf, inputsOf, nodesOf } = await import("../../web/editor/document.js");
+const { read } = await import("../../web/editor/json.js");
+const { chosen } = await import("../../web/panels/log.js");
+const { startsIn } = await import("../../web/panels/queue.js");
+const { bucketPlan, fill, resultOf, stepsOf } = await import("../../web/panels/training_workflow.js");
+const { readFileSync } = await import("node:fs");
+
+test("when a waiting job begins is told from what the last ones took", () => {
+  assert.equal(startsIn(0, [], 3), null);
+  assert.equal(startsIn(0, [10, 20], null), 0);
+  assert.equal(startsIn(2, [10, 20], 5), 2 * 15 + 10);
+  assert.equal(startsIn(1, [10], 60), 10, "the job that runs takes longer than the others did");
+});
+
+test("the log is chosen by level and words", () => {
+  const line = (level, text, source = "worker") => ({ number: 1, time: 0, source, level, name: "easel.node", text });
+  const lines = [line("debug", "small talk"), line("info", "Ready to run"), line("warning", "half of it"), line("error", "it broke", "server")];
+  assert.deepEqual(chosen(lines, "warning", "").map((found) => found.text), ["half of it", "it broke"]);
+  assert.deepEqual(chosen(lines, "debug", "WORKER ready").map((found) => found.text), ["Ready to run"]);
+});
+
+const template = read(readFileSync(new URL("../../workflows/train_lora.json", import.meta.url), "utf8"));
+const form = (values) => ({ get: (name) => values[name] ?? null });
+const given = { model: "tiny-shapes.safetensors", trigger: "sks dog", name: "my dog.safetensors", steps: "20", rank: "4", rate: "0.001", batch: "2", resolution: "256", keep: "10", measure: "5" };
+
+test("a training is filled in from the form, and read off its graph again", () => {
+  const doc = fill(template, "dogs", form(given));
+  const of = (id) => inputsOf(entryOf(doc, id));
+  assert.deepEqual(resultOf(doc), { name: "my dog", trigger: "sks dog" });
+  assert.equal(of("pictures").get("folder"), "dogs");
+  assert.deepEqual(["steps", "save_every", "validate_every", "batch_size"].map((name) => of("plan").get(name)), [20, 10, 5, 2]);
+  assert.equal(bucketPlan(doc).resolution, 256);
+  assert.equal(stepsOf(doc), 20);
+  assert.match(of("positive").get("text"), /sks dog/);
+  assert.equal(nodesOf(doc).size, nodesOf(template).size, "without prompts nothing is drawn meanwhile");
+});
+
+test("prompts are drawn each time the state is kept", () => {
+  const doc = fill(template, "dogs", form({ ...given, prompts: "a red sks dog\na blue one" }));
+  const [id, node] = [...nodesOf(doc)].find(([, entry]) => entry.get("class_type") === "TrainingSamples");
+  assert.equal(inputsOf(node).get("prompts"), "a red sks dog\na blue one");
+  assert.equal(inputsOf(node).get("width"), 128);
+  assert.deepEqual(inputsOf(entryOf(doc, "train")).get("samples"), [id, 0]);
+  assert.deepEqual(inputsOf(entryOf(doc, "train")).get("vae"), ["checkpoint", 2]);
+  assert.equal(resultOf(connect(addNode(new Map([["nodes", new Map()]]), "a", "Add", new Map(), [0, 0]), "a", 0, "a", "a")), null);
+});
