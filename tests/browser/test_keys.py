@@ -78,7 +78,7 @@ DOES: dict[str, tuple[str, str, Any]] = {
     "add": ("", DIALOG, "Add a node"),
     "edit-values": ("e.select(['sampler'])", FIELD, "Sample: seed"),
     "rename": (LATENT, FIELD, "Title"),
-    "about": (LATENT, DIALOG, "About Empty Latent"),
+    "about": (LATENT, DIALOG, "About Empty Latent Image"),
     "menu": (LATENT, "document.querySelectorAll('[role=menu]').length", 1),
     "connect": (
         "e.select(['sampler']); easel.does('delete'); e.select(['latent', 'decode'])",
@@ -125,7 +125,7 @@ DOES: dict[str, tuple[str, str, Any]] = {
 OF_JOBS = {"run", "run-first", "run-to", "cancel"}
 """Tested below, with a queue that stands still."""
 
-START = """() => {
+START = """async () => {
     window.first = easel.editor.root;
     window.begin = () => {
         for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
@@ -135,7 +135,7 @@ START = """() => {
         easel.editor.canvas.focus();
     };
     easel.editor.select(['sampler']);
-    easel.does('copy');
+    await easel.does("copy");
 }"""
 
 
