@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import Cancelled, EaselError, NodeFailed
+from engine.graph import garbage
 from engine.graph.cache import Cache
 from engine.graph.calls import Call
 from engine.graph.cancel import CancelToken
@@ -196,6 +197,7 @@ class _Active:
     def begin(self) -> bool:
         return True
 
+    @garbage.not_collected()
     def work(self) -> Callable[[], None]:
         executor = self._executor
         try:
@@ -274,6 +276,7 @@ class _Active:
         self._cancel.forget(self._stop)
         self._ended(Outcome(state, run.ui, report.records, error, run.failures, values))
 
+    @garbage.not_collected()
     def _record_rest(self) -> None:
         """Every wanted node has a record, also those that nothing needed."""
         report, run = self._report, self._run

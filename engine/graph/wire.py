@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.errors import EaselError
+from engine.graph import garbage
 from engine.graph.graph import Graph, Link, Node
 
 MAX_HEADER = 64 * 2**20
@@ -99,6 +100,7 @@ def encode_graph(graph: Graph, targets: Iterable[str]) -> bytes:
     return dump_json([_row(node) for name, node in graph.nodes.items() if name in wanted])
 
 
+@garbage.not_collected()
 def decode_graph(data: bytes) -> Graph:
     return Graph({row[0]: _node(row) for row in json.loads(data)})
 

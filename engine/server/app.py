@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -14,6 +13,7 @@ from aiohttp import web
 
 from engine import address
 from engine.errors import InvalidSettings
+from engine.graph import garbage
 from engine.graph.folders import Folders
 from engine.graph.limits import Limits
 from engine.graph.records import RecordStore, records_path
@@ -117,6 +117,7 @@ def _records(folders: Folders) -> Callable[[str], list[dict[str, Any]]]:
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; prints the address when it listens."""
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    garbage.collect_rarely()
     asyncio.run(_serve(settings))
 
 
@@ -124,9 +125,7 @@ async def _serve(settings: Settings) -> None:
     app = create_app(settings)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=False)
     await runner.setup()
-    gc.collect()
-    gc.freeze()  # what stays for ever is not looked through again in the middle of a request
-    gc.set_threshold(10_000, 20, 50)  # a large prompt is a million objects: at the default it is looked through dozens of times
+    garbage.keep_what_is_there()
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         try:

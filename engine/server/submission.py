@@ -12,6 +12,7 @@ from typing import Any
 from engine.comfy.protocol import problems
 from engine.comfy.protocol.history import SECRETS
 from engine.errors import BadRequest, InvalidWorkflow
+from engine.graph import garbage
 from engine.graph.api_format import api_prompt
 from engine.graph.catalogue import Catalogue
 from engine.graph.graph import Graph
@@ -35,6 +36,7 @@ class Refused(Exception):
         self.answer = answer
 
 
+@garbage.not_collected()
 def comfy_job(body: bytes, catalogue: Catalogue, limits: Limits) -> tuple[NewJob, dict[str, Any]]:
     """The job of a POST /prompt and its node_errors. Raises Refused; BadRequest for a field of the wrong type."""
     try:
@@ -72,6 +74,7 @@ def comfy_job(body: bytes, catalogue: Catalogue, limits: Limits) -> tuple[NewJob
     return job, found
 
 
+@garbage.not_collected()
 def strict_job(
     document: Mapping[str, Any],
     catalogue: Catalogue,

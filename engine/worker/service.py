@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from typing import Any
 import psutil
 
 from engine.errors import EaselError
+from engine.graph import garbage
 from engine.graph.cancel import CancelToken
 from engine.graph.events import Event, JobFinished
 from engine.graph.wire import Frame, decode_graph, dump_json
@@ -46,8 +46,7 @@ class Service:
         Alive(self._channel, self._stats).start()
         self._channel.send({"type": "catalogue"}, (self._runtime.catalogue().model_dump_json().encode(),))
         threading.Thread(target=self._receive, args=(loop,), name="easel-receive", daemon=True).start()
-        gc.collect()
-        gc.freeze()  # the libraries' own objects stay for ever: they are not looked through again while a graph runs
+        garbage.keep_what_is_there()
         self._channel.send({"type": "ready", "about": self._runtime.about()})
         while (frame := await self._inbox.get()) is not None:
             await self._handle(frame)
@@ -161,5 +160,5 @@ def main() -> None:
     hello = channel.receive()
     settings = Settings.model_validate_json(hello.header["settings"])
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    gc.set_threshold(10_000, 20, 50)  # a large graph is millions of objects that live on; looking through them again and again is dear
+    garbage.collect_rarely()
     asyncio.run(Service(channel, settings).run())
