@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from tests.reference.result import Result, Selection, missing
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             error = "" if result.error is None else f"{result.error:.2e}"
             print(f"{result.part:8} {result.name:80.80} {error:>9} {result.state} {result.note}".rstrip(), flush=True)
             if options.dump:
-                tensors.update(result.tensors)
+                tensors.update({key: tensor.clone(memory_format=torch.contiguous_format) for key, tensor in result.tensors.items()})
     if options.dump:
         save_file(tensors, options.dump)
     print(f"{counts['ok']} ok, {counts['wrong']} wrong, {counts['missing']} missing")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.diffusion.guidance.cfg import (
@@ -35,7 +34,7 @@ from engine.diffusion.sampling.samplers import SAMPLERS, Sampler
 from engine.diffusion.sampling.schedules import beta, karras_range, partial, turbo, variance_preserving
 from engine.values.conditioning import Condition, Conditioning
 from engine.values.latent import Latent
-from tests.reference.result import Result, Selection, attempt, compared, missing
+from tests.reference.result import Result, Selection, attempt, compared, figures_of, missing
 from tests.reference.toy import latent_tolerance, starting_latent, toy_model
 
 PART = "guiders"
@@ -108,8 +107,8 @@ def replay(directory: Path, selection: Selection) -> Iterable[Result]:
     path = directory / "guiders.json"
     if not path.exists():
         return
-    tensors = load_file(directory / "guiders.safetensors")
-    prompts = load_file(directory / "latents.safetensors")
+    tensors = figures_of(directory / "guiders.safetensors")
+    prompts = figures_of(directory / "latents.safetensors")
     known = (*OPTIONS, *PREDICTIONS, *SAMPLER_NODES, *SCHEDULER_NODES, *GUIDERS, "SplitSigmas")
     for case in json.loads(path.read_text()):
         if not selection.takes(kind=case["kind"], sampler=case.get("sampler")):

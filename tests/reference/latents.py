@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.diffusion.sampling.prediction import KINDS
@@ -16,7 +15,7 @@ from engine.diffusion.sampling.sample import sample
 from engine.diffusion.sampling.samplers import SAMPLERS
 from engine.values.conditioning import Area, Condition, Conditioning
 from engine.values.latent import Latent
-from tests.reference.result import Result, Selection, attempt, compared, missing
+from tests.reference.result import Result, Selection, attempt, compared, figures_of, missing
 from tests.reference.toy import latent_tolerance, starting_latent, toy_model
 
 PART = "latents"
@@ -27,7 +26,7 @@ def replay(directory: Path, selection: Selection) -> Iterable[Result]:
     path = directory / "cases.json"
     if not path.exists():
         return
-    tensors = load_file(directory / "latents.safetensors")
+    tensors = figures_of(directory / "latents.safetensors")
     for case in json.loads(path.read_text()):
         name = case["name"]
         if not selection.takes(kind=case["kind"], sampler=case["sampler"]):
@@ -79,21 +78,25 @@ def _latent(variant: str, batch_index: list[int] | None, shape: torch.Size) -> L
 def conditionings(variant: str, tensors: Mapping[str, Tensor], shape: torch.Size) -> tuple[Conditioning, Conditioning]:
     """The positive and negative side that the last part of a case's name stands for."""
     height, width = shape[-2:]
-    first, second, third, fourth = (Condition(tensors[f"cond/{k}"]) for k in (1, 2, 3, 4))
-    negative = Conditioning([second])
-    another: dict[str, dict[str, Any]] = {
+
+    def prompt(name: str) -> Conditioning:
+        return Conditioning([Condition(tensors[f"cond/{name}"])])
+
+    first, negative = prompt("1"), prompt("2")
+    third: dict[str, dict[str, Any]] = {
         "cond_two_positives": {"strength": 0.5},
         "cond_area": {"area": Area(height // 2, height // 2, 1, 2), "strength": 0.8},
         "cond_area_percent": {"area": Area(0.5, 0.5, 0.25, 0.25, fraction=True)},
         "cond_mask_cond": {"mask": torch.ones(1, height, width).tril(), "strength": 0.7},
     }
-    if variant in another:
-        return Conditioning([first]) + Conditioning([third]).with_each(**another[variant]), negative
+    if variant in third:
+        return first + prompt("3").with_each(**third[variant]), negative
     if variant == "cond_timestep_range":
-        early = Conditioning([first]).with_each(start_percent=0.0, end_percent=0.4)
-        return early + Conditioning([third]).with_each(start_percent=0.4, end_percent=1.0), negative
+        early = first.with_each(start_percent=0.0, end_percent=0.4)
+        return early + prompt("3").with_each(start_percent=0.4, end_percent=1.0), negative
     if variant == "cond_two_negatives":
-        return Conditioning([first]), Conditioning([second, fourth])
+        return first, negative + prompt("4")
     if variant == "cond_longer_prompt":
-        return Conditioning([Condition(tensors["cond/1x154"])]), negative
-    return Conditioning([first]), negative
+        longer = next((key for key in tensors if key.startswith("cond/1x")), "cond/1x154")
+        return prompt(longer.removeprefix("cond/")), negative
+    return first, negative

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.errors import EaselError
@@ -48,7 +50,7 @@ def compared(
     part: str, name: str, got: Tensor, wanted: Tensor, tolerance: float, *, absolute: bool = False, key: str | None = None
 ) -> Result:
     """Judge one tensor by its tolerance; `key` is where --dump writes it (None: not written)."""
-    tensors = {} if key is None else {key: got.contiguous()}
+    tensors = {} if key is None else {key: got}
     if got.shape != wanted.shape:
         return Result(part, name, "wrong", math.inf, f"shape {tuple(got.shape)}, wanted {tuple(wanted.shape)}", tensors)
     error = difference(got, wanted, absolute=absolute)
@@ -68,9 +70,27 @@ def difference(got: Tensor, wanted: Tensor, *, absolute: bool = False) -> float:
     return largest / scale if scale else largest
 
 
+def figures_of(path: Path) -> Figures:
+    """The tensors of a file, none if it is not there."""
+    return Figures(load_file(path) if path.exists() else {})
+
+
+class Unrecorded(Exception):
+    """A case without its figure; `args[0]` is the figure's key."""
+
+
+class Figures(dict[str, Tensor]):
+    """The tensors of a folder's safetensors file."""
+
+    def __missing__(self, key: str) -> Tensor:
+        raise Unrecorded(key)
+
+
 def attempt(part: str, name: str, run: Callable[[], Result]) -> Result:
-    """A case that raises one of the engine's own errors is wrong, and says why."""
+    """A case that raises one of the engine's own errors is wrong, and says why; one whose figures are not there is missing."""
     try:
         return run()
     except EaselError as error:
         return Result(part, name, "wrong", math.inf, error.message)
+    except Unrecorded as key:
+        return missing(part, name, f"the folder has no figure {key}")

@@ -6,16 +6,15 @@ Its weights are made by tests/data/reference/make_sd15.py, once, into the ignore
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from engine.diffusion import vae
@@ -25,9 +24,8 @@ from engine.diffusion.memory import Memory
 from engine.diffusion.sampling.sample import sample
 from engine.diffusion.text.encode import encode
 from engine.diffusion.unet import diffusion_model
-from engine.errors import EaselError
 from engine.values.latent import Latent
-from tests.reference.result import Result, Selection, attempt, compared
+from tests.reference.result import Result, Selection, attempt, compared, figures_of
 
 PART = "sd15"
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +56,7 @@ def replay(directory: Path, selection: Selection) -> Iterable[Result]:
     chosen = [case for case in cases if selection.takes(kind="eps", sampler=case["sampler"])]
     if not chosen:
         return
-    figures = load_file(directory / "sd15.safetensors")
+    figures = figures_of(directory / "sd15.safetensors")
     engine = _Engine()
     if selection.sampler is None:
         yield from _prompts(engine, cases[0]["texts"], figures)
@@ -74,6 +72,9 @@ class _Engine:
 
     def encoded(self, picture: Tensor) -> Tensor:
         return vae.encode(self.memory, self.checkpoint.vae, picture)
+
+    def picture(self, latent: Tensor) -> Tensor:
+        return vae.decode(self.memory, self.checkpoint.vae, latent)
 
     def latent(self, case: Mapping[str, Any], start: Latent) -> Tensor:
         positive, negative = (encode(self.memory, self.checkpoint.clip, text) for text in case["texts"])
@@ -107,18 +108,17 @@ def _prompts(engine: _Engine, texts: list[str], figures: Mapping[str, Tensor]) -
         "negative": negative.context,
     }
     for key, got in found.items():
-        yield _result(key, got, figures, "conditioning")
+        yield attempt(PART, key, lambda key=key, got=got: _result(key, got, figures, "conditioning"))
 
 
 def _run(engine: _Engine, case: Mapping[str, Any], figures: Mapping[str, Tensor]) -> Iterable[Result]:
-    name = case["name"]
-    try:
-        latent = engine.latent(case, _start(case, figures))
-    except EaselError as error:
-        yield Result(PART, name, "wrong", math.inf, error.message)
+    latent, image = f"{case['name']}/latent", f"{case['name']}/image"
+    drawn = attempt(PART, latent, lambda: _result(latent, engine.latent(case, _start(case, figures)), figures, "latent"))
+    yield drawn
+    if latent not in drawn.tensors:
+        yield replace(drawn, name=image)
         return
-    yield _result(f"{name}/latent", latent, figures, "latent")
-    yield _result(f"{name}/image", vae.decode(engine.memory, engine.checkpoint.vae, latent), figures, "image")
+    yield attempt(PART, image, lambda: _result(image, engine.picture(drawn.tensors[latent]), figures, "image"))
 
 
 def _start(case: Mapping[str, Any], figures: Mapping[str, Tensor]) -> Latent:

@@ -42,6 +42,32 @@ def test_a_wrong_figure_is_told_apart_and_fails_the_command(tmp_path: Path, caps
     assert [line.split()[1] for line in lines if line.endswith(" wrong")] == ["eps/euler/normal"]
 
 
+def test_a_case_without_its_figure_is_missing_and_fails_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = [case for case in json.loads((FIGURES / "cases.json").read_text()) if case["name"].startswith("eps/euler/c")]
+    tensors = load_file(FIGURES / "latents.safetensors")
+    del tensors[cases[0]["name"]]
+    del tensors["cond/4"]  # of two negatives, and nothing else
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    save_file(tensors, tmp_path / "latents.safetensors")
+    assert main([str(tmp_path), "--only", "latents"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"{len(cases) - 2} ok, 0 wrong, 2 missing"
+    assert [line.split()[1] for line in lines if " missing the folder has no figure" in line] == [
+        cases[0]["name"],
+        "eps/euler/cond_two_negatives",
+    ]
+
+
+def test_the_dump_has_the_folder_s_keys_but_for_inputs(tmp_path: Path) -> None:
+    """All but prompts and recorded inputs; sd15 takes minutes and is not among them."""
+    written: set[str] = set()
+    for part in ("sigmas", "latents", "guiders", "nodes"):
+        main([str(FIGURES), "--only", part, "--dump", str(tmp_path / "dump.safetensors")])
+        written |= load_file(tmp_path / "dump.safetensors").keys()
+    wanted = set().union(*(load_file(FIGURES / f"{name}.safetensors") for name in ("latents", "guiders", "nodes")))
+    assert written == {key for key in wanted if not key.startswith("cond/") and "/in." not in key}
+
+
 def test_other_sizes_seeds_and_steps_replay_and_dump_under_the_same_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder made with another size is replayed at its own size: the dump of one replay is the figure of the next."""
     tensors = load_file(FIGURES / "latents.safetensors")
