@@ -102,7 +102,7 @@ def sample_custom(
         return Sampled(latent, latent)
     sigmas = sigmas.float().cpu()
     _check_finite(latent.samples, "The latent to start from", "Look at the node that made it.")
-    _check_finite(sigmas, "The schedule", "Some schedules need more than one step.")
+    _check_levels(sigmas)
     start = _start(model, latent, noise)
     denoiser = _denoiser(model, guider, sampler, sigmas, start, part or Part(0, len(sigmas) - 1))
     watch = _Watch(len(sigmas) - 1, callback)
@@ -157,6 +157,15 @@ def _finished(latent: Latent, x: Tensor, model: DiffusionModel) -> Latent:
         samples, "The sampled latent", "The model may overflow in its number format: try --precision fp32 or a lower guidance scale."
     )
     return replace(latent, samples=samples)
+
+
+def _check_levels(sigmas: Tensor) -> None:
+    _check_finite(sigmas, "The schedule", "Some schedules need more than one step.")
+    if (sigmas[:-1] <= 0).any() or sigmas[-1] < 0:
+        raise EaselError(
+            "The schedule has a level of 0 or less before its end, where there is nothing to denoise.",
+            hint="Look at the node that made the levels; only the last one may be 0.",
+        )
 
 
 def _check_finite(values: Tensor, what: str, hint: str) -> None:

@@ -19,6 +19,9 @@ from engine.errors import EaselError
 
 Schedule = Callable[[Prediction, int], Tensor]
 
+LONGEST = 1_000_000
+"""Steps of a schedule of which a part is run."""
+
 
 def with_zero(sigmas: Tensor) -> Tensor:
     return torch.cat([sigmas, sigmas.new_zeros(1)])
@@ -28,7 +31,7 @@ def simple(prediction: Prediction, steps: int) -> Tensor:
     """Levels of the table at even strides from the noisy end."""
     table = prediction.levels.sigmas
     stride = len(table) / steps
-    return with_zero(torch.stack([table[-(1 + int(k * stride))] for k in range(steps)]))
+    return with_zero(table[[-(1 + int(k * stride)) for k in range(steps)]])
 
 
 def normal(prediction: Prediction, steps: int) -> Tensor:
@@ -51,7 +54,9 @@ def karras(prediction: Prediction, steps: int) -> Tensor:
 
 
 def karras_range(steps: int, low: float, high: float, rho: float = 7.0) -> Tensor:
-    """Even steps of sigma^(1/rho) between two levels, then 0."""
+    """Even steps of sigma^(1/rho) between two levels, then 0. Raises EaselError for a rho of 0."""
+    if rho == 0:
+        raise EaselError("A Karras schedule with rho 0 has no levels.", hint="Use 7, or 1 for even steps.")
     low_root, high_root = low ** (1 / rho), high ** (1 / rho)
     return with_zero((high_root + torch.linspace(0, 1, steps) * (low_root - high_root)) ** rho)
 
@@ -62,8 +67,9 @@ def exponential(prediction: Prediction, steps: int) -> Tensor:
 
 
 def exponential_range(steps: int, low: float, high: float) -> Tensor:
-    """Even steps of log sigma between two levels, then 0."""
-    return with_zero(torch.linspace(math.log(high), math.log(low), steps).exp())
+    """Even steps of log sigma between two levels, then 0. Raises EaselError for levels of 0."""
+    log_low, log_high = _logs(low, high)
+    return with_zero(torch.linspace(log_high, log_low, steps).exp())
 
 
 def ddim_uniform(prediction: Prediction, steps: int) -> Tensor:
@@ -107,8 +113,15 @@ def kl_optimal(prediction: Prediction, steps: int) -> Tensor:
 
 
 def polyexponential_range(steps: int, low: float, high: float, rho: float = 1.0) -> Tensor:
-    """Steps of log sigma along a power of the share left, then 0."""
-    return with_zero((torch.linspace(1, 0, steps) ** rho * (math.log(high) - math.log(low)) + math.log(low)).exp())
+    """Steps of log sigma along a power of the share left, then 0. Raises EaselError for levels of 0."""
+    log_low, log_high = _logs(low, high)
+    return with_zero((torch.linspace(1, 0, steps) ** rho * (log_high - log_low) + log_low).exp())
+
+
+def _logs(low: float, high: float) -> tuple[float, float]:
+    if low <= 0 or high <= 0:
+        raise EaselError(f"Levels from {high:g} to {low:g} cannot be spaced by their logarithm.", hint="Give both ends above 0.")
+    return math.log(low), math.log(high)
 
 
 def laplace_range(steps: int, low: float, high: float, mu: float = 0.0, beta: float = 0.5) -> Tensor:
@@ -156,6 +169,7 @@ def partial(name: str, prediction: Prediction, steps: int, denoise: float = 1.0,
     """The last `steps` steps of a schedule long enough that they are its `denoise` part; empty if denoise is 0.
 
     drop_second_last: build one step more and leave out the second-last level, as samplers want that evaluate between levels.
+    Raises EaselError for a denoise so small that the schedule would have more than a million steps.
     """
 
     def build(count: int) -> Tensor:
@@ -168,6 +182,11 @@ def partial(name: str, prediction: Prediction, steps: int, denoise: float = 1.0,
         return build(steps)
     if denoise <= 0.0:
         return torch.empty(0)
+    if steps / denoise > LONGEST:
+        raise EaselError(
+            f"{steps} steps that are the {denoise:g} part of a schedule would be of one with more than {LONGEST:,} steps.",
+            hint="Use fewer steps or a larger denoise; 0 leaves the latent as it is.",
+        )
     return build(int(steps / denoise))[-(steps + 1) :]
 
 

@@ -101,3 +101,27 @@ def test_variance_preserving_levels_follow_their_betas() -> None:
 def test_turbo_takes_its_own_timesteps() -> None:
     assert turbo(EPS, 1).tolist() == pytest.approx([EPS.sigma_max, 0.0], rel=1e-5)
     assert turbo(EPS, 2, denoise=0.5)[:2].tolist() == pytest.approx(EPS.levels.sigmas[[499, 399]].tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize("denoise", [1e-320, 1e-9, 1e-5])
+def test_so_little_denoise_that_the_schedule_would_have_no_end_is_refused(denoise: float) -> None:
+    with pytest.raises(EaselError, match="more than 1,000,000 steps"):
+        partial("normal", EPS, 20, denoise)
+
+
+@pytest.mark.parametrize("name", SCHEDULER_NAMES)
+def test_ten_thousand_steps_of_a_hundredth_are_the_end_of_a_million(name: str) -> None:
+    sigmas = partial(name, EPS, 10_000, 0.01)
+    assert len(sigmas) <= 10_001 and sigmas[-1] == 0.0
+    assert sigmas.isfinite().all() and (sigmas.diff() <= 0).all()
+
+
+def test_ranges_without_levels_say_so() -> None:
+    for make in (
+        lambda: exponential_range(5, 0.0, 14.6),
+        lambda: polyexponential_range(5, 0.03, 0.0),
+        lambda: karras_range(5, 0.03, 14.6, 0),
+    ):
+        with pytest.raises(EaselError) as caught:
+            make()
+        assert caught.value.hint

@@ -109,8 +109,10 @@ def dpm_adaptive(
         else:
             low, high = stages.second_order(r=1 / 3), stages.third_order()
         allowed = (rtol * torch.maximum(low.abs(), previous.abs())).clamp(min=atol)
-        error = torch.linalg.norm((low - high) / allowed) / x.numel() ** 0.5
-        if controller.accepts(error.item()):
+        error = (torch.linalg.norm((low - high) / allowed) / x.numel() ** 0.5).item()
+        if not math.isfinite(error):
+            return high  # no step is small enough for a model that gives no numbers
+        if controller.accepts(error):
             x = high + up * s_noise * noise(_sigma(time), _sigma(target)) if eta else high
             previous, time = low, target
         tried += 1
