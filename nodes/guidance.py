@@ -51,7 +51,7 @@ def rescale_cfg(model: Model, multiplier: Share = 0.7) -> Model:
 def renorm_cfg(model: Model, cfg_trunc: Factor = 100, renorm_cfg: Factor = 1.0) -> Model:
     """Guidance that cannot make the prediction stronger than the positive prompt alone does; for Lumina 2.
 
-    cfg_trunc: guidance is in force at timesteps below this; 100 is always for models whose timesteps run from 1 to 0.
+    cfg_trunc: guidance is in force at noise levels below this; 100 is always for usual models.
     renorm_cfg: how strong the prediction may become, 1 as strong as the positive prompt's; 0 for no limit.
     """
     return with_guidance(model, combine=RenormCFG(cfg_trunc, renorm_cfg))

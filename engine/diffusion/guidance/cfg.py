@@ -45,17 +45,18 @@ class RescaleCFG:
 
 @dataclass(frozen=True)
 class RenormCFG:
-    """`combine`: CFG that is never longer than the positive prediction, and none from a timestep on.
+    """`combine`: CFG that is never longer than the positive prediction, and none from a noise level on.
 
     Qin et al. 2025, "Lumina-Image 2.0: A Unified and Efficient Image Generative Framework", section 3.4. truncation: CFG is in force
-    at timesteps below it. most: longest allowed length of each image in units of the positive prediction's; 0 for no limit.
+    at levels below it (the paper's timestep is the level of a flow model). most: longest allowed length of each image in units of the
+    positive prediction's; 0 for no limit.
     """
 
     truncation: float = 100.0
     most: float = 1.0
 
     def __call__(self, step: Step) -> Tensor:
-        if step.uncond is None or float(step.prediction.timestep(step.sigma)) >= self.truncation:
+        if step.uncond is None or float(step.sigma) >= self.truncation:
             return step.cond
         mixed = classifier_free(step)
         if self.most == 0:

@@ -15,6 +15,7 @@ from engine.diffusion.guidance.latent_operations import gaussian
 from engine.diffusion.inside.unet_blocks import Grid, Module, middle
 from engine.diffusion.sampling.guidance import Step
 from engine.diffusion.sampling.inside import Evaluation
+from engine.errors import EaselError
 
 BLUR_RADIUS = 4
 ATTENTION = "importance in the middle block"
@@ -86,7 +87,12 @@ class SelfAttentionGuidance:
         if self.scale == 0 or min(step.x.shape[-2:]) <= BLUR_RADIUS:
             return denoised
         side, own, conditioning = (0, step.cond, step.positive) if step.uncond is None else (1, step.uncond, step.negative)
-        noted = step.memory[ATTENTION]
+        noted = step.memory.get(ATTENTION, {})
+        if (side, 0) not in noted:
+            raise EaselError(
+                f"Self-attention guidance needs a {'negative' if side else 'positive'} prompt for the whole picture.",
+                hint="Add one without an area, or take the guidance off.",
+            )
         looked = torch.stack([noted[side, image] for image in range(len(step.x))])
         degraded = blurred_where_looked_at(own, looked, self.blur_sigma)
         prediction = step.predict(conditioning, degraded + step.x - own)

@@ -51,9 +51,15 @@ def output_blocks(unet: Module) -> list[Block]:
 
 
 def middle(unet: Module) -> list[Module]:
-    """The spatial transformers of the middle block."""
+    """The spatial transformers of the middle block, at least one. Raises EaselError where it has none."""
     _check(unet)
-    return [] if unet.mid_block is None else list(getattr(unet.mid_block, "attentions", None) or ())
+    found = [module for module in getattr(unet.mid_block, "attentions", None) or () if hasattr(module, "transformer_blocks")]
+    if not found:
+        raise EaselError(
+            "This model has no attention in the middle of its network, which the guidance on it works with.",
+            hint="Take perturbed-attention and self-attention guidance off this model.",
+        )
+    return found
 
 
 def transformers(unet: Module) -> list[Module]:

@@ -18,6 +18,7 @@ from engine.diffusion.guidance.cfg import (
     EpsilonScaling,
     FreSca,
     Mahiro,
+    RenormCFG,
     RescaleCFG,
 )
 from engine.diffusion.guidance.differential import DifferentialDiffusion
@@ -78,11 +79,12 @@ def test_a_method_turned_down_to_nothing_is_plain_guidance(options: GuidanceOpti
     "options",
     [
         GuidanceOptions(combine=RescaleCFG()),
+        GuidanceOptions(combine=RenormCFG()),
         GuidanceOptions(combine=PerpNeg(Conditioning())),
         GuidanceOptions(after=(CFGZeroStar(), Mahiro())),
         GuidanceOptions(before=(TCFG(), AdaptiveProjectedGuidance(momentum=0.5), FreSca())),
     ],
-    ids=["rescale", "perp-neg", "after", "before"],
+    ids=["rescale", "renorm", "perp-neg", "after", "before"],
 )
 def test_without_a_negative_there_is_nothing_to_change(options: GuidanceOptions) -> None:
     one_sided = step(scale=1.0, uncond=None)
@@ -98,6 +100,24 @@ def test_rescaling_gives_the_velocity_the_spread_of_the_positive_side() -> None:
 
     assert torch.allclose(spread(denoised(GuidanceOptions(combine=RescaleCFG(1.0)))), spread(at.cond), rtol=1e-4)
     assert (spread(PLAIN) > 1.5 * spread(at.cond)).all()
+
+
+def test_renormalized_guidance_is_shortened_to_the_length_of_the_positive_side_image_by_image() -> None:
+    """Lumina-Image 2.0, section 3.4: G min(1, m |C| / |G|), the norm over a whole image."""
+    at = step(scale=1.5)
+    at = at.with_sides(at.cond, torch.cat([at.uncond[:1], at.cond[1:] * 0.9]))  # in the second image guidance adds little to C
+    mixed, lengths = classifier_free(at), at.cond.flatten(1).norm(dim=1)
+    for most in (0.5, 1.0, 1.2):
+        shares = (most * lengths / mixed.flatten(1).norm(dim=1)).clamp(max=1.0)
+        wanted = mixed * shares.view(2, 1, 1, 1)
+        torch.testing.assert_close(denoised(GuidanceOptions(combine=RenormCFG(1000.0, most)), at), wanted)
+    assert shares[0] < 1.0 == shares[1]
+    assert denoised(GuidanceOptions(combine=RenormCFG(1000.0, 0.0)), at).equal(mixed)
+
+
+def test_renormalized_guidance_is_in_force_at_levels_below_its_end() -> None:
+    assert denoised(GuidanceOptions(combine=RenormCFG(2.0, 0.0))).equal(step().cond)
+    assert denoised(GuidanceOptions(combine=RenormCFG(2.01, 0.0))).equal(PLAIN)
 
 
 def test_cfg_zero_star_scales_the_negative_by_its_best_fit() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
+from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor
 
 from engine.diffusion.checkpoints import load_checkpoint
@@ -28,6 +28,7 @@ from engine.diffusion.sampling.latent_format import LatentFormat
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.prediction import prediction_of
 from engine.diffusion.unet import diffusion_model
+from engine.errors import EaselError
 from engine.values.conditioning import Area, Condition, Conditioning
 from tests.diffusion import small_checkpoint
 
@@ -138,6 +139,25 @@ def test_self_attention_guidance_without_a_negative_or_with_areas_works(model):
     for guider in (CFG(WORDS), CFG(WORDS, area, 4.0)):
         guided = denoised(model, guider, x, inside=importance, after=SelfAttentionGuidance())
         assert guided.isfinite().all() and not torch.allclose(guided, denoised(model, guider, x), atol=1e-4)
+
+
+def test_self_attention_guidance_with_nothing_but_areas_says_what_is_missing(model):
+    area = Conditioning([Condition(random(9, 1, 77, 64), area=Area(4, 4, 0, 0))])
+    for guider, side in ((CFG(area), "positive"), (CFG(WORDS, area, 4.0), "negative")):
+        with pytest.raises(EaselError, match=f"{side} prompt for the whole picture"):
+            denoised(model, guider, inside=importance, after=SelfAttentionGuidance())
+
+
+@pytest.mark.parametrize("middle_block", ["UNetMidBlock2D", None])
+def test_a_network_without_attention_in_its_middle_says_so(middle_block):
+    network = UNet2DConditionModel(
+        block_out_channels=(8, 16), down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), mid_block_type=middle_block,
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), layers_per_block=1, norm_num_groups=4, cross_attention_dim=64,
+        attention_head_dim=4,
+    )  # fmt: skip
+    for change in (without_attention, importance):
+        with pytest.raises(EaselError, match="no attention in the middle"):
+            list(change(network, None))
 
 
 @pytest.mark.parametrize("after", [PerturbedAttention(0.0), SelfAttentionGuidance(0.0), SkipLayerGuidance((1,), (), 0.0)])
