@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from engine.diffusion.checkpoints import Checkpoint, load_checkpoint, load_vae
+from engine.diffusion.sampling.prediction import prediction_of
 from engine.graph import Alias, Choice, Context, node
 from engine.values.model import Vae
 
@@ -32,6 +33,34 @@ def load(ctx: Context, ckpt_name: Annotated[str, Choice("checkpoints")]) -> Chec
     ckpt_name: a safetensors file of the folder models/checkpoints.
     """
     return load_checkpoint(ctx.folders.resolve("checkpoints", ckpt_name))
+
+
+Config = Literal[
+    "anything_v3.yaml", "v1-inference.yaml", "v1-inference_clip_skip_2.yaml", "v1-inference_clip_skip_2_fp16.yaml",
+    "v1-inference_fp16.yaml", "v1-inpainting-inference.yaml", "v2-inference-v.yaml", "v2-inference-v_fp32.yaml", "v2-inference.yaml",
+    "v2-inference_fp32.yaml", "v2-inpainting-inference.yaml",
+]  # fmt: skip
+_SKIPS = frozenset({"anything_v3.yaml", "v1-inference_clip_skip_2.yaml", "v1-inference_clip_skip_2_fp16.yaml"})
+_VELOCITY = frozenset({"v2-inference-v.yaml", "v2-inference-v_fp32.yaml"})
+
+
+@node(
+    "CheckpointLoader",
+    category="advanced/loaders",
+    display_name="Load Checkpoint with Config",
+    lane="io",
+    deprecated=True,
+    fingerprint=lambda ctx, ckpt_name: _stamp(ctx.folders.resolve("checkpoints", ckpt_name)),
+)
+def load_with_config(ctx: Context, config_name: Config, ckpt_name: Annotated[str, Choice("checkpoints")]) -> Checkpoint:
+    """Open a checkpoint as old workflows do. Use Load Checkpoint: what a configuration says is read off the file.
+
+    config_name: only what a file cannot tell is taken from it: clip skip 2, and that the model predicts v.
+    """
+    model, clip, vae = load_checkpoint(ctx.folders.resolve("checkpoints", ckpt_name))
+    if config_name in _VELOCITY:
+        model = model.with_options(prediction=prediction_of("v"))
+    return Checkpoint(model, clip.with_skip(-2) if config_name in _SKIPS else clip, vae)
 
 
 @node(

@@ -26,7 +26,7 @@ MODULES = {
 }  # fmt: skip
 LEFT_OUT = {"SaveSVGNode"}  # no node of either program draws vector graphics
 COVERED = {
-    "TrainLoraNode", "LossGraphNode", "CheckpointLoaderSimple",
+    "TrainLoraNode", "LossGraphNode", "CheckpointLoader", "CheckpointLoaderSimple",
     "CLIPSetLastLayer", "CLIPTextEncode", "ConditioningAverage", "ConditioningCombine", "ConditioningConcat",
     "ConditioningSetArea", "ConditioningSetAreaPercentage", "ConditioningSetAreaStrength", "ConditioningSetMask",
     "ConditioningSetTimestepRange", "ConditioningZeroOut", "EmptyImage", "EmptyLatentImage", "EmptySD3LatentImage", "FluxDisableGuidance",
