@@ -18,6 +18,9 @@ _PROMPT = "PromptA1111"
 _SECOND_PASS = frozenset({"HighResFix"})
 _LORAS = frozenset({"LoraLoader", "LoraLoaderModelOnly", "LoraLoaderBlocks"})
 
+MOST_STEPS = 10_000
+"""Of a sampler; so little `denoise` that A1111 would count more of them is told as this many."""
+
 
 class Drawn(NamedTuple):
     """An infotext without hashes, and the name of the checkpoint in its folder."""
@@ -65,9 +68,11 @@ def infotext_of(prompt: Mapping[str, Any], node_id: str, size: tuple[int, int], 
 def _second_pass(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """What A1111 says of a hires fix. It counts all steps, of which the share `denoise` and one more are run; ours are those."""
     steps, denoise, scale = inputs.get("steps"), inputs.get("denoise"), inputs.get("scale_by")
-    if not (isinstance(steps, int) and isinstance(denoise, int | float) and isinstance(scale, int | float) and denoise > 0 < scale):
+    if not (isinstance(steps, int) and isinstance(denoise, int | float) and isinstance(scale, int | float)):
         return {}
-    all_steps = max(steps, ceil((steps - 1) / denoise))
+    if not (1 <= steps <= MOST_STEPS and 0 < denoise <= 1 and 0.01 <= scale <= 100):
+        return {}
+    all_steps = max(steps, ceil(min(MOST_STEPS, (steps - 1) / denoise)))
     return {"Denoising strength": denoise, "Hires upscale": scale, "Hires steps": all_steps, "Hires upscaler": "Latent"}
 
 

@@ -81,6 +81,27 @@ def test_a_second_pass_is_a_hires_fix_and_comes_back_as_one():
     assert (again["scale_by"], again["steps"], again["denoise"]) == (2.0, 11, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"denoise": 1e-320}, "10000"),
+        ({"denoise": 0.0}, None),
+        ({"denoise": float("nan")}, None),
+        ({"scale_by": 1e-320}, None),
+        ({"scale_by": float("inf")}, None),
+        ({"steps": 10**400}, None),
+        ({"steps": 0}, None),
+        ({"steps": "many"}, None),
+    ],
+)
+def test_a_second_pass_with_odd_numbers_is_told_as_far_as_it_can_be(changes, told):
+    larger = {"samples": ["8", 0], "scale_by": 2.0, "steps": 11, "denoise": 0.5, **changes}
+    decode = {"class_type": "VAEDecode", "inputs": {"samples": ["h", 0], "vae": ["1", 2]}}
+    info = infotext_of({**GRAPH, "h": {"class_type": "HighResFix", "inputs": larger}, "9": decode}, "10", (128, 64)).info
+    assert info.settings.get("Hires steps") == told
+    assert info.settings["Size"] == ("64x32" if told else "128x64")
+
+
 def test_prompts_that_are_made_as_the_graph_runs_can_be_given():
     info = infotext_of(GRAPH, "10", (64, 32), "chosen", "avoided").info
     assert (info.prompt, info.negative) == ("chosen <lora:night:1:0.5>", "avoided")

@@ -38,11 +38,12 @@ def chunk(text: str, pad: int = EOS, find: Find | None = None, unknown: Callable
     for tokens in (tokens for segment in parse_prompt(text) for tokens in _pieces(segment, find, unknown)):
         if len(tokens) < _WHOLE and len(tokens) > room(chunks[-1]):
             chunks.append([Token(BOS, 1.0)])
-        while len(tokens) > (left := room(chunks[-1])):
-            chunks[-1] += tokens[:left]
+        start = 0
+        while len(tokens) - start > (left := room(chunks[-1])):
+            chunks[-1] += tokens[start : start + left]
             chunks.append([Token(BOS, 1.0)])
-            tokens = tokens[left:]
-        chunks[-1] += tokens
+            start += left
+        chunks[-1] += tokens[start:]
     return [closed(tokens, pad) for tokens in chunks]
 
 

@@ -17,6 +17,8 @@ from engine.errors import QuotaExceeded
 MOST_NESTED = 64
 LONGEST, LONGEST_RUN = 2_000_000, 100_000_000
 """Characters of all different texts that one prompt becomes, and of its texts at all steps."""
+MOST_PIECES = 20_000_000
+"""Pieces that are put together for the texts at all steps, also those that come to nothing."""
 _NUMBER = re.compile(r"\s*([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\Z")
 
 
@@ -58,10 +60,13 @@ def stages(text: str, steps: int, first_pass_steps: int = 0) -> list[Stage]:
         return int(min(steps, max(-1.0, value)))
 
     pieces = _Parser(text, when).pieces(0, len(text))
+    ends = sorted({steps, *_changes(pieces, steps)})
+    if len(ends) * _count(pieces) > MOST_PIECES:
+        raise QuotaExceeded("The prompt changes in too many places at too many steps.", hint="Use fewer edits, or fewer steps.")
     found: list[Stage] = []
     distinct: dict[str, str] = {}
     different = in_all = 0
-    for step in sorted({steps, *_changes(pieces, steps)}):
+    for step in ends:
         now = _at(pieces, step)
         different += len(now) if now not in distinct else 0
         in_all += len(now)
@@ -85,6 +90,12 @@ def ranges(found: Sequence[Stage]) -> dict[str, list[tuple[int, int]]]:
         else:
             own.append((start, stage.end))
     return texts
+
+
+def _count(pieces: Sequence[_Piece]) -> int:
+    """How many pieces there are, those of groups included."""
+    inner = [piece.options if isinstance(piece, _Cycle) else (piece.before, piece.after) for piece in pieces if not isinstance(piece, str)]
+    return len(pieces) + sum(_count(option) for options in inner for option in options)
 
 
 def _changes(pieces: Sequence[_Piece], steps: int) -> set[int]:

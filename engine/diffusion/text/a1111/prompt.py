@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -62,8 +63,7 @@ def _scheduled(memory: Memory, clip: Clip, text: str, timing: Timing, emphasis: 
     """A prompt as one condition for each text that it becomes, each with the evaluations of the network in which it counts."""
     found = stages(text, timing.evaluations, timing.evaluations_before)
     when = ranges(found)
-    counts = {text: sum(stage.text == text for stage in found) for text in when}
-    conditions = encode_texts(memory, clip, counts, emphasis, words)
+    conditions = encode_texts(memory, clip, Counter(stage.text for stage in found), emphasis, words)
     if len(conditions) == 1:
         return Conditioning(conditions)
     return Conditioning(

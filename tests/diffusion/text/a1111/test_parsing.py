@@ -99,6 +99,15 @@ def test_a_prompt_that_becomes_more_text_than_anybody_wants_is_refused_in_time()
     assert time.process_time() - started < 20
 
 
+def test_a_hundred_thousand_edits_take_seconds_and_at_ten_thousand_steps_are_refused():
+    text = "".join(f"[:{'x' if number % 2 else ''}:{number % 50 / 50}]" for number in range(100_000))
+    started = time.process_time()
+    assert [len(stage.text) for stage in stages(text, 20)][-1] == 50_000
+    with pytest.raises(QuotaExceeded, match="too many places"):
+        stages(text + "[a|b]", 10_000)
+    assert time.process_time() - started < 20
+
+
 def test_a_stretch_of_steps_counts_evaluations_from_zero():
     """A switch after step 3 happens after four evaluations."""
     assert ranges(stages("[a:b:3]", 10)) == {"a": [(0, 3)], "b": [(4, 10)]}
