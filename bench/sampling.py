@@ -2,8 +2,8 @@
 
 Prints a table in which three ways stand beside each other, on the same network in the same process: the bare call of the U-Net with
 both prompts, Easel's sampler, and diffusers' StableDiffusionPipeline (both Euler, with guidance). They take turns; the best round
-counts. "batch of N" is N pictures of one prompt in one run, against N runs. `full` is Stable Diffusion 1.5 at full size with random
-weights, a file of 2.1 GB that is made once.
+counts. "batch of N" is N pictures of one prompt in one run, against N runs, at the smallest of the sizes. `full` is Stable Diffusion
+1.5 at full size with random weights, a file of 2.1 GB that is made once.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def rows(options: argparse.Namespace) -> Iterator[list[str]]:
                     ms = {way: value / options.steps * 1000 for way, value in seconds.items()}
                     yield [
                         name, precision, str(size), *(f"{value:.1f}" for value in ms.values()),
-                        f"{(ms['easel'] / ms['bare'] - 1) * 100:+.1f}%", f"{ms['easel'] / ms['diffusers']:.2f}", batch(case, options),
+                        f"{(ms['easel'] / ms['bare'] - 1) * 100:+.1f}%", f"{ms['easel'] / ms['diffusers']:.2f}",
+                        batch(case, options) if size == min(options.size) else "-",
                     ]  # fmt: skip
 
 
