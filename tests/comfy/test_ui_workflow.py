@@ -206,6 +206,28 @@ def test_subgraphs_are_what_comfyui_makes_of_them():
     assert inputs["20"] == {"images": Link("14:6:2", 0)}
 
 
+def test_reroutes_of_both_kinds_are_points_that_a_link_passes():
+    document = {
+        "nodes": [
+            {"id": 1, "type": "EmptyLatentImage"},
+            {"id": 2, "type": "Reroute", "pos": [100, 50], "size": [75, 26], "inputs": [slot("", 1)]},
+            {"id": 3, "type": "KSampler", "inputs": [slot("latent_image", 2)]},
+            {"id": 4, "type": "Reroute", "pos": [0, 0], "inputs": [slot("", 5)]},
+            {"id": 5, "type": "VAEDecode", "inputs": [slot("samples", 4)]},
+        ],
+        "links": [[1, 1, 0, 2, 0], [2, 2, 0, 3, 3], [4, 4, 0, 5, 0], [5, 4, 0, 4, 0]],
+        "extra": {
+            "reroutes": [{"id": 7, "pos": [200, 60.4], "linkIds": [2]}, {"id": 8, "parentId": 7, "pos": [300, 70]},
+                         {"id": 9, "parentId": 9, "pos": [1, 1]}, 5],
+            "linkExtensions": [{"id": 2, "parentId": 8}, {"id": 5, "parentId": 9}, {}],
+        },
+    }  # fmt: skip
+    workflow, _ = read(document)
+    links = workflow.to_json()["layout"]["links"]
+    assert links["3"] == {"latent_image": [[137, 63], [200, 60], [300, 70]]}
+    assert len(links["5"]["samples"]) == 16  # a ring, which is cut
+
+
 def test_subgraphs_that_contain_themselves_or_nest_without_end_are_refused():
     inner = {"id": 1, "type": "ring", "outputs": [{"name": "out"}]}
     ring = {"id": "ring", "nodes": [inner], "outputs": [{"name": "out"}], "links": [link(1, 1, 0, -20, 0)]}

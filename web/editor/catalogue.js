@@ -16,7 +16,7 @@ import { t } from "./words.js";
  *   values that are their defaults are left out, and nodes name their inputs and outputs by places in the two lists
  * @typedef {Record<string, {help: string, module: string, inputs: Record<string, string>, outputs: string[]}>} Helps
  * @typedef {{known: boolean, title: string, help: string, category: string, inputs: InputInfo[], outputs: OutputInfo[], outputNode: boolean,
- *   id: string}} Face
+ *   id: string, state: string}} Face state: deprecated, experimental, or nothing
  */
 
 const DEEPEST = 64;
@@ -139,7 +139,7 @@ export class Catalogue {
     });
     const given = subgraph.get("outputs");
     const outputs = [...(given instanceof Map ? given : new Map())].map(([name, value]) => ({ name, type: this.outputType(doc, subgraph, value), series: false, help: "" }));
-    return { known: true, id: classType, title: classType.slice(9), help: t("node.subgraph-help"), category: "subgraph", inputs, outputs, outputNode: false };
+    return { known: true, id: classType, title: classType.slice(9), help: t("node.subgraph-help"), category: "subgraph", inputs, outputs, outputNode: false, state: "" };
   }
 
   /** The type of what a subgraph gives out: that of the node inside, through nested subgraphs. @param {Map<string, any>} doc @param {Map<string, any>} subgraph
@@ -176,7 +176,7 @@ function faceOf(info, alias) {
     if (alias.outputs) outputs = outputs.map((output, slot) => ({ ...output, name: alias.outputs[slot] ?? output.name }));
   }
   const title = alias?.display_name || info.display_name || info.id;
-  return { known: true, id: alias?.id ?? info.id, title, help: info.help, category: info.category, inputs, outputs, outputNode: info.output_node };
+  return { known: true, id: alias?.id ?? info.id, title, help: info.help, category: info.category, inputs, outputs, outputNode: info.output_node, state: info.deprecated ? "deprecated" : info.experimental ? "experimental" : "" };
 }
 
 /** @param {string[]} order @param {string} name */
@@ -221,7 +221,7 @@ function guess(value) {
 function unknownFace(classType, given, outputsUsed) {
   const inputs = [...given].map(([name, value]) => plainInput(name, guess(value)));
   const outputs = Array.from({ length: outputsUsed }, (_, slot) => ({ name: `${slot}`, type: "*", series: false, help: "" }));
-  return { known: false, id: classType, title: classType || "?", help: "", category: "", inputs, outputs, outputNode: false };
+  return { known: false, id: classType, title: classType || "?", help: "", category: "", inputs, outputs, outputNode: false, state: "" };
 }
 
 /** Whether an input shows a widget. @param {InputInfo} input */

@@ -16,6 +16,7 @@ import { t } from "./words.js";
 const FONT = "system-ui, sans-serif";
 const TITLES = `600 14px ${FONT}`;
 const WORDS = `13px ${FONT}`;
+const SMALL = `11px ${FONT}`;
 const PLAIN_BELOW = 0.45;
 /** Smaller than this a title cannot be read, and an outline is thinner than a pixel. */
 const BARE_BELOW = 0.25;
@@ -96,6 +97,7 @@ function title(c, node, colours, plain) {
   c.fillText(fitted(c, TITLES, node.title + marks, node.w - 44), node.x + 28, middle + 1);
   if (plain) return;
   c.fillStyle = colours.dim;
+  if (node.face.state && !node.collapsed) state(c, node, middle);
   c.beginPath();
   if (node.collapsed) [[11, -4], [17, 0], [11, 4]].forEach(([x, y]) => c.lineTo(node.x + x, middle + y));
   else [[10, -3], [14, 3], [18, -3]].forEach(([x, y]) => c.lineTo(node.x + x, middle + y));
@@ -104,6 +106,16 @@ function title(c, node, colours, plain) {
 
 /** @type {Map<string, string>} */
 const cuts = new Map();
+
+/** What becomes of its class, where there is room for it. @param {Canvas} c @param {NodeView} node @param {number} middle */
+function state(c, node, middle) {
+  const word = t(node.face.state === "deprecated" ? "help.deprecated" : "help.experimental");
+  const room = node.w - 44 - widthOf(c, TITLES, node.title);
+  c.font = SMALL;
+  if (widthOf(c, SMALL, word) > room - 10) return;
+  c.textAlign = "right";
+  c.fillText(word, node.x + node.w - 12, middle + 1);
+}
 
 /** @type {Map<string, number>} */
 const widths = new Map();

@@ -20,6 +20,7 @@ GROUP_NODES = ("workflow>", "workflow/")
 INPUTS, OUTPUTS = "-10", "-20"
 """Ids of what stands inside a subgraph for its inputs and its outputs."""
 DEEPEST = 64
+MOST_POINTS = 16
 SEED_NAMES = frozenset({"seed", "noise_seed"})
 BUTTONS = (None, "image", "refresh")
 """What the buttons of a node leave among its values."""
@@ -71,6 +72,7 @@ class _GraphReader:
             self.links[id] = origin
             self.ends[id] = end
         self.origins: dict[str, Any] = {}
+        self.reroutes, self.last_reroutes = _reroutes(graph)
 
     def entries(self) -> dict[str, Entry]:
         return {name: self._entry(node) for name, node in self.nodes.items() if not _is_virtual(node)}
@@ -82,7 +84,7 @@ class _GraphReader:
             for node in self.nodes.values()
             if node["type"] in TEXT_NODES
         ]
-        return {"nodes": places, "links": {}, "groups": list(self._groups()), "notes": texts, "view": {}}
+        return {"nodes": places, "links": dict(self._bends()), "groups": list(self._groups()), "notes": texts, "view": {}}
 
     def given(self, slot: int) -> Any:
         """What input number `slot` of the graph stands for; only subgraphs have inputs."""
@@ -164,6 +166,41 @@ class _GraphReader:
         found = self.origins[link]
         self.origins.update(dict.fromkeys(passed, found))
         return found
+
+    def _bends(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """By node and input, the points that a link passes: ComfyUI's reroutes, of which it has two kinds."""
+        for name, node in self.nodes.items():
+            if _is_virtual(node):
+                continue
+            subgraph = self.scope.subgraphs.get(node["type"])
+            found: dict[str, Any] = {}
+            for slot in _listed(node.get("inputs")):
+                if isinstance(slot, dict) and slot.get("link") is not None and isinstance(slot.get("name"), str):
+                    points = self._points(str(slot["link"]))
+                    shown = subgraph.renamed.get(slot["name"]) if subgraph else slot["name"]
+                    if points and shown is not None:
+                        found[shown] = points
+            if found:
+                yield name, found
+
+    def _points(self, link: str) -> list[list[int]]:
+        """From the output to the input; of a very long chain the last ones."""
+        points: list[list[int]] = []
+        for _ in range(MOST_POINTS):
+            reroute = self.last_reroutes.get(link, "")
+            while reroute in self.reroutes and len(points) < MOST_POINTS:
+                reroute, point = self.reroutes[reroute]
+                points.append(point)
+            node = self.nodes.get(self.links.get(link, ("", 0))[0])
+            if node is None or node["type"] != REROUTE or len(points) >= MOST_POINTS:
+                break
+            place = _place(node)
+            if "pos" in place:
+                width, height = place.get("size", (0, 0))
+                points.append([place["pos"][0] + width // 2, place["pos"][1] + height // 2])
+            inputs = _listed(node.get("inputs"))
+            link = str(inputs[0].get("link")) if inputs and isinstance(inputs[0], dict) else ""
+        return points[::-1]
 
     def _carried(self, node: Mapping[str, Any] | None, name: str, slot: int) -> Any:
         if node is None or node["type"] in TEXT_NODES:
@@ -300,6 +337,19 @@ def _links(graph: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, int], tup
             begin, end = _number(link[2]), _number(link[4]) if len(link) >= 5 else None
             if begin is not None:
                 yield str(link[0]), (str(link[1]), begin), (str(link[3]) if end is not None else "", end or 0)
+
+
+def _reroutes(graph: Mapping[str, Any]) -> tuple[dict[str, tuple[str, list[int]]], dict[str, str]]:
+    """Id of each reroute -> the one before it and where it is; id of each link -> its last reroute."""
+    extra = graph.get("extra")
+    listed = _listed(graph.get("reroutes")) or (_listed(extra.get("reroutes")) if isinstance(extra, dict) else [])
+    known: dict[str, tuple[str, list[int]]] = {}
+    for raw in listed:
+        point = _numbers(raw.get("pos"), 2) if isinstance(raw, dict) else None
+        if point is not None:
+            known[str(raw.get("id"))] = (str(raw.get("parentId")), point)
+    ends = [*_listed(graph.get("links")), *(_listed(extra.get("linkExtensions")) if isinstance(extra, dict) else [])]
+    return known, {str(end.get("id")): str(end["parentId"]) for end in ends if isinstance(end, dict) and end.get("parentId") is not None}
 
 
 def _number(value: Any) -> int | None:
