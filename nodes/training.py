@@ -12,9 +12,11 @@ from pydantic import Field
 from engine.diffusion.training.curve import draw_curve, table
 from engine.diffusion.training.kept_files import training_of
 from engine.diffusion.training.learned_word import embedding_of
+from engine.diffusion.training.length import in_steps
 from engine.diffusion.training.opening import open_trainer
 from engine.diffusion.training.recipe import Recipe, Word, recipe_of, word_recipe
 from engine.diffusion.training.result import curve_of, lora_of
+from engine.diffusion.training.sample_prompts import sample_prompts
 from engine.diffusion.training.segment import Progress, train
 from engine.errors import InvalidInput
 from engine.graph import Blocked, Context, Expand, Graph, Link, Node, Shown, Widget, node
@@ -90,6 +92,7 @@ def train_lora(
         state: what a continuation needs.
         samples: the last pictures drawn with it, on one sheet; nothing without `samples`.
     """
+    plan = in_steps(plan, data)
     recipe = recipe_of(adapter, objective, optimizer, plan)
     if state is not None and start is not None:
         raise InvalidInput("A training continues from a state or starts from an adapter, not both.", hint="Disconnect one of them.")
@@ -112,11 +115,16 @@ def ends(graph: Graph) -> list[int]:
 
 def _write_files(graph: Graph, files: FilePlan, training: str) -> None:
     """Add the writing of the adapter after each segment."""
+    before = 0
     for until in ends(graph):
-        lora = f"file's lora {until}"
-        graph.nodes[lora] = Node(lora, "TrainingResult", {"state": Link(f"step {until}", 0)})
-        settings = {"step": until, "training": training, **files.model_dump()}
-        graph.nodes[f"file {until}"] = Node(f"file {until}", "SaveTrainingFile", {"lora": Link(lora, 0), **settings})
+        trained = f"filed {until}"
+        graph.nodes[trained] = Node(trained, "TrainingResult", {"state": Link(f"step {until}", 0)})
+        settings = {"step": until, "training": training, **files.model_dump(exclude={"tensorboard"})}
+        graph.nodes[f"file {until}"] = Node(f"file {until}", "SaveTrainingFile", {"lora": Link(trained, 0), **settings})
+        if files.tensorboard:
+            logged = {"loss": Link(trained, 1), "name": files.name, "first": before}
+            graph.nodes[f"log {until}"] = Node(f"log {until}", "TensorBoardLog", logged)
+        before = until
 
 
 Add = Callable[..., str]
@@ -138,7 +146,7 @@ def lora_on(model: Model, clip: Clip | None) -> Taught:
 
 def sampled(graph: Graph, until: int, taught: Taught, clip: Clip | None, vae: Vae | None, plan: SamplePlan) -> Link:
     """Add the drawing of samples with what is trained as it is at a step; the link to their sheet."""
-    prompts = [line.strip() for line in plan.prompts.splitlines() if line.strip()]
+    prompts = list(sample_prompts(plan))
     if clip is None or vae is None or not prompts:
         raise InvalidInput(
             "Samples need a text encoder, a VAE and at least one prompt.", hint="Connect `clip` and `vae`, write a prompt a line."
@@ -149,18 +157,18 @@ def sampled(graph: Graph, until: int, taught: Taught, clip: Clip | None, vae: Va
         return f"{name} {until}"
 
     model, encoder = taught(add, Link(f"step {until}", 0))
-    negative = add("negative", "CLIPEncode", text=plan.negative, clip=encoder)
-    latent = add("latent", "EmptyLatent", width=plan.width, height=plan.height, batch_size=1)
     pictures = {}
-    for number, prompt in enumerate(prompts):
+    for number, (prompt, own) in enumerate(prompts):
         positive = add(f"prompt {number}", "CLIPEncode", text=prompt, clip=encoder)
-        settings = {"steps": plan.steps, "cfg": plan.cfg, "sampler_name": plan.sampler_name, "scheduler": plan.scheduler, "denoise": 1.0}
+        negative = add(f"negative {number}", "CLIPEncode", text=own.negative, clip=encoder)
+        latent = add(f"latent {number}", "EmptyLatent", width=own.width, height=own.height, batch_size=1)
+        settings = {"steps": own.steps, "cfg": own.cfg, "sampler_name": own.sampler_name, "scheduler": own.scheduler, "denoise": 1.0}
         drawn = add(
             f"sample {number}", "KSampler", model=model, positive=Link(positive, 0), negative=Link(negative, 0),
-            latent_image=Link(latent, 0), seed=plan.seed, **settings,
+            latent_image=Link(latent, 0), seed=own.seed, **settings,
         )  # fmt: skip
         pictures[f"images{number}"] = Link(add(f"picture {number}", "VAEDecode", samples=Link(drawn, 0), vae=vae), 0)
-    labels = {"column_labels": "\n".join(prompts), "row_labels": f"step {until}"}
+    labels = {"column_labels": "\n".join(prompt for prompt, _ in prompts), "row_labels": f"step {until}"}
     sheet = add("sheet", "LabelledSheet", columns=len(prompts), **labels, **pictures)
     add("save", "SaveImage", images=Link(sheet, 0), filename_prefix=f"{plan.filename_prefix}-step{until:06}")
     return Link(sheet, 0)
@@ -209,6 +217,7 @@ def train_textual_inversion(
         curve: the loss of every step.
         state: what a continuation needs.
     """
+    plan = in_steps(plan, data)
     recipe = word_recipe(Word(name=word, start=start, vectors=vectors), objective, optimizer, plan)
     graph, last = segments({"model": model, "clip": clip, "data": data}, recipe, plan, state)
     graph.nodes["result"] = Node("result", "LearnedWordResult", {"state": last, "clip": clip})

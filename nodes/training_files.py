@@ -9,11 +9,13 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.diffusion.adapters.saving import Exactness, FormatName, Style
+from engine.diffusion.training.event_file import write_events
 from engine.diffusion.training.kept_files import TRAINING_KEY, drop_older, is_kept, steps_of
 from engine.graph import Context, Shown, Widget, node
 from engine.graph.paths import inside
+from engine.graph.saving import save_named
 from engine.values.lora import Lora
-from engine.values.training import FilePlan, Steps
+from engine.values.training import FilePlan, LossCurve, Steps
 from nodes.lora_files import told_of, write_file
 
 KeepLast = Annotated[int, Field(ge=0, le=10_000)]
@@ -21,14 +23,29 @@ Line = Annotated[str, Widget(multiline=False)]
 
 
 @node("TrainingFiles", category="training", display_name="Training Files")
-def training_files(name: Line = "my_lora", keep_last: KeepLast = 0, dtype: FormatName = "float16") -> FilePlan:
+def training_files(name: Line = "my_lora", keep_last: KeepLast = 0, dtype: FormatName = "float16", tensorboard: bool = False) -> FilePlan:
     """Write the adapter to models/loras each time the state is kept, so that the best of several steps can be chosen.
 
     name: of the files, before `-step000250`; a slash makes a folder.
     keep_last: how many of the newest stay; older ones of the same training are removed. 0: all stay.
     dtype: number format of the matrices.
+    tensorboard: also write the curve as event files of TensorBoard to output/tensorboard; needs the package tensorboardX.
     """
-    return FilePlan(name=name, keep_last=keep_last, dtype=dtype)
+    return FilePlan(name=name, keep_last=keep_last, dtype=dtype, tensorboard=tensorboard)
+
+
+@node("TensorBoardLog", category="training", display_name="TensorBoard Log", output_node=True, lane="io")
+def tensorboard_log(ctx: Context, loss: LossCurve, name: Line = "my_lora", first: Annotated[int, Field(ge=0, le=10_000_000)] = 0) -> Shown:
+    """Write the curve of a training as an event file for TensorBoard (`tensorboard --logdir output/tensorboard`).
+
+    name: of the folder below output/tensorboard; a file of the same last step in it is replaced.
+    first: leave out the steps up to this one.
+    """
+    last = loss.steps[-1][0] if loss.steps else 0
+    path = f"tensorboard/{name}/events.out.tfevents.{last:010}"
+    written: list[int] = []
+    save_named(ctx.folders.output, path, "", lambda part: written.append(write_events(part, loss, first)), replace=True)
+    return Shown({"text": [f"{path}: {written[0]} events"]})
 
 
 @node("SaveTrainingFile", category="training/parts", output_node=True, lane="io")

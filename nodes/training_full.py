@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from engine.diffusion.training.length import in_steps
 from engine.diffusion.training.recipe import whole_recipe
 from engine.diffusion.training.result import curve_of
 from engine.diffusion.training.whole import trained_weights
@@ -59,6 +60,7 @@ def train_full(
         state: what a continuation needs.
         samples: the last pictures drawn with it, on one sheet; nothing without `samples`.
     """
+    plan = in_steps(plan, data)
     recipe = whole_recipe(unet, text_encoder, objective, optimizer, plan)
     reader = None if data.texts is not None and not text_encoder else clip
     graph, last = segments({"model": model, "clip": reader, "data": data}, recipe, plan, state)

@@ -32,6 +32,7 @@ from engine.values.training import (
     StepsOrNone,
     Targets,
     TimestepSampler,
+    Unit,
     Weighting,
 )
 from nodes.sampling import SamplerName, SchedulerName
@@ -209,6 +210,7 @@ def train_plan(
     seed: Seed = 0,
     checkpointing: bool = False,
     validate_every: StepsOrNone = 0,
+    unit: Unit = "steps",
 ) -> Plan:
     """How long is trained, and in what portions.
 
@@ -220,10 +222,11 @@ def train_plan(
         seed: of everything random: noise, timesteps, the order of pictures, dropout.
         checkpointing: compute activations twice instead of keeping them: less memory, about a third slower.
         validate_every: steps between measurements of the loss at fixed timesteps with fixed noise, the curve to trust; 0: none.
+        unit: what steps, save_every and validate_every count: steps, epochs (the whole dataset with its repeats), or pictures seen.
     """
     return Plan(
         steps=steps, save_every=save_every, batch_size=batch_size, accumulation=accumulation, seed=seed, checkpointing=checkpointing,
-        validate_every=validate_every,
+        validate_every=validate_every, unit=unit,
     )  # fmt: skip
 
 
@@ -243,7 +246,8 @@ def training_samples(
     """Pictures to draw with what was learnt so far each time the state is kept, by the ordinary nodes.
 
     Args:
-        prompts: one a line; each gives one picture.
+        prompts: one a line; each gives one picture. A line may end with flags of its own as in kohya's prompt files: `--n` negative,
+            `--w` `--h` size, `--d` seed, `--s` steps, `--l` cfg, `--ss` sampler.
         filename_prefix: the beginning of the names of the sheets in the output folder.
     """
     return SamplePlan(

@@ -159,12 +159,15 @@ class Optimizer(Settings):
     ema: Annotated[float, Field(ge=0, le=0.999999)] = 0.0
 
 
+Unit = Literal["steps", "epochs", "images"]
+
+
 @settings_port("TRAIN_PLAN")
 class Plan(Settings):
     """How long and how: steps are optimizer steps, each over batch_size x accumulation pictures.
 
     save_every: the length of a segment, after which the state is kept. validate_every: steps between two measurements of the loss at
-    fixed timesteps and noise, 0 for none.
+    fixed timesteps and noise, 0 for none. unit: what these three count.
     """
 
     steps: Steps = 1000
@@ -174,11 +177,15 @@ class Plan(Settings):
     seed: Seed = 0
     checkpointing: bool = False
     validate_every: StepsOrNone = 0
+    unit: Unit = "steps"
 
 
 @settings_port("SAMPLE_PLAN")
 class SamplePlan(Settings):
-    """Pictures to draw after each segment: one for each line of prompts, all from the same seed. width, height: pixels."""
+    """Pictures to draw after each segment: one for each line of prompts, all from the same seed. width, height: pixels.
+
+    A line may change the rest for itself, see training/sample_prompts.py.
+    """
 
     prompts: str = Field(default="", max_length=100_000)
     negative: str = Field(default="", max_length=100_000)
@@ -194,11 +201,15 @@ class SamplePlan(Settings):
 
 @settings_port("FILE_PLAN")
 class FilePlan(Settings):
-    """Files of the adapter after each segment: name before `-step000250`, keep_last of them (0: all), in a number format."""
+    """Files of the adapter after each segment: name before `-step000250`, keep_last of them (0: all), in a number format.
+
+    tensorboard: also event files of the curve.
+    """
 
     name: str = "my_lora"
     keep_last: int = Field(default=0, ge=0, le=10_000)
     dtype: str = "float16"
+    tensorboard: bool = False
 
 
 class StateCodec:

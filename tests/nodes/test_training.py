@@ -42,7 +42,7 @@ def run(studio: Runtime, cancel: CancelToken | None = None, emit: Any = None, ke
         data = cache_dataset(sized.dataset, checkpoint.vae, checkpoint.clip).training_set
         spec, goal = adapter_spec(rank=2), objective()
         how, long = optimizer(rate=1e-3, horizon=4, warmup=0), train_plan(**{"steps": 2, "save_every": 1, "batch_size": 1, **plan})
-        files = None if keep_last is None else training_files("kept/mine", keep_last)
+        files = None if keep_last is None else training_files("kept/mine", keep_last, tensorboard=True)
         trained = train_lora(checkpoint.model, data, spec, goal, how, long, checkpoint.clip, files=files)
         plot_loss_graph(trained.curve)
     catalogue = studio.catalogue()
@@ -97,6 +97,8 @@ def test_the_newest_files_of_a_training_stay_and_those_of_others_are_left_alone(
     names = {path.name for path in folder.iterdir()}
     assert names == {"mine-step000001.safetensors", "mine-step000002.safetensors", "mine-step000003.safetensors"}
     assert (folder / "mine-step000001.safetensors").read_bytes() == b"not ours"
+    logs = tmp_path / "output" / "tensorboard" / "kept" / "mine"
+    assert {path.name for path in logs.iterdir()} == {f"events.out.tfevents.{step:010}" for step in (1, 2, 3)}
     again = run(studio, steps=3, keep_last=2)
     assert segments(again) == 0 and {path.name for path in folder.iterdir()} == names
     assert run(studio, steps=4, keep_last=2).state == "succeeded"

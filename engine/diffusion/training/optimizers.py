@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
@@ -40,6 +41,10 @@ PACKAGES = {
     "Lion8bit": ("bitsandbytes", "bitsandbytes.optim", "Lion8bit"),
     "Lion": ("lion-pytorch", "lion_pytorch", "Lion"),
     "Prodigy": ("prodigyopt", "prodigyopt", "Prodigy"),
+    "AdamWScheduleFree": ("schedulefree", "schedulefree", "AdamWScheduleFree"),
+    "RAdamScheduleFree": ("schedulefree", "schedulefree", "RAdamScheduleFree"),
+    "SGDScheduleFree": ("schedulefree", "schedulefree", "SGDScheduleFree"),
+    "ProdigyPlusScheduleFree": ("prodigy-plus-schedule-free", "prodigyplus", "ProdigyPlusScheduleFree"),
 }
 """Name -> (package to install, module, class)."""
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -47,7 +52,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9},
 }
 """Arguments without which an optimizer would ignore the learning rate or hardly move."""
-EQUAL_RATES = ("Prodigy",)
+EQUAL_RATES = ("Prodigy", "ProdigyPlusScheduleFree")
+SCHEDULE_FREE = ("AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree", "ProdigyPlusScheduleFree")
+"""Optimizers that train at one place and average to another (Defazio et al. 2024), so that they need no schedule."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +81,37 @@ def build_optimizer(settings: Optimizer, groups: Sequence[Group]) -> torch.optim
             f"{settings.name} finds one learning rate for all and was given {', '.join(f'{rate:g}' for rate in sorted(rates))}.",
             hint="Give all parts the same rate, usually 1.",
         )
+    if settings.name in SCHEDULE_FREE and (settings.schedule != "constant" or settings.ema):
+        raise InvalidInput(
+            f"{settings.name} needs no schedule and averages by itself.",
+            hint="Set schedule to constant and ema to 0.",
+        )
     named = [{"params": list(group.parameters), "lr": group.rate} for group in groups]
     try:
-        return kind(named, lr=max(rates), **options)
+        optimizer: Any = kind(named, lr=max(rates), **options)
     except (ValueError, TypeError) as error:
         raise InvalidInput(f"{settings.name} does not take these options: {error}.", hint="Correct `options`.") from error
+    if settings.name in SCHEDULE_FREE:
+        optimizer.train()
+    return optimizer
+
+
+@contextmanager
+def at_average(settings: Optimizer, optimizer: Any, parameters: Sequence[nn.Parameter]) -> Iterator[bool]:
+    """Within, the parameters are what a schedule-free optimizer has averaged; whether it is one. Afterwards they are bit for bit as
+    before, as its own way back rounds."""
+    if settings.name not in SCHEDULE_FREE:
+        yield False
+        return
+    before = [parameter.detach().clone() for parameter in parameters]
+    optimizer.eval()
+    try:
+        yield True
+    finally:
+        optimizer.train()
+        with torch.no_grad():
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.copy_(value)
 
 
 def build_schedule(settings: Optimizer, optimizer: torch.optim.Optimizer, horizon: int) -> LRScheduler:

@@ -16,7 +16,7 @@ from engine.diffusion.devices import Numerics
 from engine.diffusion.training.batches import Batch, Batches
 from engine.diffusion.training.networks import AdaptedNetwork, Trained
 from engine.diffusion.training.objectives import Noised, Task
-from engine.diffusion.training.optimizers import Group, build_optimizer, build_schedule
+from engine.diffusion.training.optimizers import Group, at_average, build_optimizer, build_schedule
 from engine.diffusion.training.ranks import Ranks
 from engine.diffusion.training.recipe import Recipe
 from engine.diffusion.training.rules import Rules
@@ -87,6 +87,9 @@ class Trainer:
             for network in self._networks.adapted.values():
                 values = network.stored({name: next(shadows) for name in network.slots})
                 tensors |= {f"average.{name}": tensor for name, tensor in values.items()}
+        with at_average(self.recipe.optimizer, self._optimizer, self._parameters) as averaged:
+            for network in self._networks.adapted.values() if averaged else ():
+                tensors |= {f"average.{name}": tensor for name, tensor in network.tensors().items()}
         inner: dict[str, Tensor] = {}
         record = {
             "step": self.step,
@@ -232,21 +235,24 @@ class Trainer:
         self._validation.append([self.step, loss])
         return loss
 
-    @torch.no_grad()
     def fixed_loss(self) -> float:
         """The mean loss of the pictures that are held out, or of the first batches, at fixed timesteps with fixed noise and no dropout:
         falls when the network learns."""
         for network in self._networks.adapted.values():
             network.module.eval()
-        losses = []
-        for number, batch in enumerate(self._data.validation()):
-            for time in FIXED_TIMES:
-                times = torch.full((len(batch.latents),), time)
-                noised = self._task.noised(batch.latents, stream(self.recipe.seed, "fixed", number, round(time * 1000)), times)
-                losses.append(self._losses(batch, noised, slice(None), reading=False))
+        with torch.no_grad(), at_average(self.recipe.optimizer, self._optimizer, self._parameters):
+            losses = [self._fixed_losses(number, batch) for number, batch in enumerate(self._data.validation())]
         for network in self._networks.adapted.values():
             network.module.train()
         return float(torch.cat(losses).mean())
+
+    def _fixed_losses(self, number: int, batch: Batch) -> Tensor:
+        losses = []
+        for time in FIXED_TIMES:
+            times = torch.full((len(batch.latents),), time)
+            noised = self._task.noised(batch.latents, stream(self.recipe.seed, "fixed", number, round(time * 1000)), times)
+            losses.append(self._losses(batch, noised, slice(None), reading=False))
+        return torch.cat(losses)
 
 
 def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:

@@ -49,9 +49,10 @@ def test_ten_steps_are_five_a_stop_and_five(run):
     assert_same(whole, run(settings, 5, 10))
 
 
-@pytest.mark.parametrize("optimizer", ["Adafactor", "RMSprop", "SGD"])
+@pytest.mark.parametrize("optimizer", ["Adafactor", "RMSprop", "SGD", "AdamWScheduleFree", "SGDScheduleFree"])
 def test_other_optimizers_go_on_exactly_too(run, optimizer):
-    settings = recipe(optimizer=Optimizer(name=optimizer, rate=1e-3), steps=2)
+    rest = {"schedule": "constant", "warmup": 0} if "Free" in optimizer else {}
+    settings = recipe(optimizer=Optimizer(name=optimizer, rate=1e-3, **rest), steps=2, validate_every=1)
     assert_same(run(settings, 2), run(settings, 1, 2))
 
 
@@ -321,3 +322,21 @@ def test_the_loss_of_pictures_that_are_held_out_is_measured_and_they_are_not_tra
     assert curve.validation != curve_of(run(recipe(validate_every=1), 2)).validation
     with pytest.raises(InvalidInput, match="2 pictures are held out"):
         run(recipe(), 1, data=data)
+
+
+def test_a_schedule_free_optimizer_gives_what_it_averages(checkpoint, memory, pictures, run):
+    """And goes on training where it trained."""
+    settings = recipe(optimizer=Optimizer(name="AdamWScheduleFree", rate=1e-2, schedule="constant", warmup=0))
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+        for _ in range(3):
+            trainer.advance()
+        trained = [parameter.detach().clone() for parameter in trainer._parameters]
+        state = trainer.state()
+        assert all(torch.equal(parameter, before) for parameter, before in zip(trainer._parameters, trained, strict=True))
+        trainer._optimizer.eval()
+        for name, slot in next(iter(trainer._networks.adapted.values())).slots.items():
+            assert torch.equal(lora_of(state).tensors[name].reshape(slot.shape), slot.parameter.reshape(slot.shape)), name
+    assert any(not torch.equal(tensor, state.part("adapter")[name]) for name, tensor in lora_of(state).tensors.items())
+    for wrong in ({"schedule": "cosine", "warmup": 0}, {"schedule": "constant", "warmup": 0, "ema": 0.9}):
+        with pytest.raises(InvalidInput, match="needs no schedule"):
+            run(recipe(optimizer=Optimizer(name="AdamWScheduleFree", **wrong)), 0)
