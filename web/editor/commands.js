@@ -10,7 +10,6 @@ import {
   addNote, collapse, connectChosen, downstream, duplicate, enterSubgraph, group, heal, leave, makeSubgraph, pin, remove, runGroup, unpackSubgraph,
 } from "./node_commands.js";
 import { find, palette, search } from "./search.js";
-import { sheet } from "./sheet.js";
 import { subgraphOf } from "./subgraphs.js";
 import { useFirst } from "./use_widget.js";
 import { t } from "./words.js";
@@ -126,7 +125,7 @@ const TABLE = [
   { id: "refresh", group: "file", keys: ["r"], icon: "retry", run: (app) => app.refresh() },
 
   { id: "palette", group: "help", keys: ["Mod+k", "F1"], icon: "keyboard", run: palette },
-  { id: "sheet", group: "help", keys: ["Mod+Shift+k", "?"], icon: "help", run: sheet },
+  { id: "sheet", group: "help", keys: ["Mod+Shift+k", "?"], icon: "help", run: async (app) => (await import("./sheet.js")).sheet(app) },
 ];
 
 /** @param {string} key of a word @returns {string} */

@@ -4,7 +4,6 @@ import { put } from "./document.js";
 import { placeImage } from "./images.js";
 import { numberOf, read } from "./json.js";
 import { ask, askText } from "./dialogs.js";
-import { textOfPicture } from "./png.js";
 import { t } from "./words.js";
 import { NotAWorkflow, open, save } from "./workflow_file.js";
 
@@ -40,6 +39,7 @@ export async function openFile(app, file, at) {
   const picture = /^image\//.test(file.type) || /\.(png|webp|jpe?g|gif|bmp)$/i.test(file.name);
   if (file.size > LARGEST) throw new NotAWorkflow(t("file.too-large", { name: file.name.slice(0, 80) }));
   if (!picture) return app.openText(await file.text(), { name: "", title, writable: false });
+  const { textOfPicture } = await import("./png.js");
   const text = textOfPicture(new Uint8Array(await file.arrayBuffer()));
   if (text !== null) return app.openText(await text, { name: "", title, writable: false });
   if (!/png$/i.test(file.type)) {

@@ -3,7 +3,7 @@
 import { connect, entryOf, extract, framesOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setFrames, setMetas, setPlaces, wouldLoop } from "./document.js";
 import { membersOf } from "./moving.js";
 import { askText } from "./dialogs.js";
-import { subgraphOf, toSubgraph, unpack } from "./subgraphs.js";
+import { subgraphOf } from "./subgraphs.js";
 import { fits } from "./types.js";
 import { t } from "./words.js";
 
@@ -129,6 +129,7 @@ export async function makeSubgraph(app) {
   const wanted = await askText(t("subgraph.title"), t("subgraph.name"), t("subgraph.first"), t("subgraph.make"));
   if (!wanted?.trim()) return;
   const typeOf = (/** @type {string} */ id, /** @type {number} */ slot) => editor.scene.nodes.get(id)?.outputs[slot]?.type ?? "*";
+  const { toSubgraph } = await import("./subgraph_edits.js");
   const { doc, id } = toSubgraph(editor.placed(), [...editor.selection], wanted, typeOf);
   editor.edit(doc, "Make a subgraph");
   editor.select([id]);
@@ -142,7 +143,8 @@ export function enterSubgraph({ editor }) {
 }
 
 /** @param {App} app */
-export function unpackSubgraph({ editor }) {
+export async function unpackSubgraph({ editor }) {
+  const { unpack } = await import("./subgraph_edits.js");
   const { doc, ids } = unpack(editor.doc, [...editor.selection][0] ?? "");
   if (!ids.length) return;
   editor.edit(doc, "Unpack");

@@ -8,7 +8,7 @@ import { addNote, removeGroup, resetValues, setColour, setTitle } from "./node_c
 import { splitLink } from "./rerouting.js";
 import { TITLE, widgetAt } from "./scene.js";
 import { replace, search } from "./search.js";
-import { definitionOf, expose, GIVEN, promote, subgraphOf } from "./subgraphs.js";
+import { definitionOf, GIVEN, subgraphOf } from "./subgraphs.js";
 import { fits } from "./types.js";
 import { t } from "./words.js";
 
@@ -70,6 +70,8 @@ const nodeItems = (app, id, at) => [
   ...items(app, ["heal", "delete"]),
 ];
 
+const edits = () => import("./subgraph_edits.js");
+
 /** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
 function subgraphItems(app, id, at) {
   const { editor } = app;
@@ -90,10 +92,10 @@ function subgraphItems(app, id, at) {
       title: `${socket.label} ← ${socket.given}`, run: () => set(socket.name, socket.info.has_default ? socket.info.default : undefined, "Own value"),
     }))) }] : []),
     { title: t("menu.promote"), disabled: !open.length, run: () => openMenu(app, at, open.map((socket) => ({
-      title: socket.label, run: () => editor.editRoot(promote(editor.root, editor.inside, id, socket.name, socket.type), "Promote"),
+      title: socket.label, run: async () => editor.editRoot((await edits()).promote(editor.root, editor.inside, id, socket.name, socket.type), "Promote"),
     }))) },
     { title: t("menu.expose"), disabled: !node.outputs.length, run: () => openMenu(app, at, node.outputs.map((output, slot) => ({
-      title: output.name, run: () => editor.editRoot(expose(editor.root, editor.inside, id, slot, output.type), "Expose"),
+      title: output.name, run: async () => editor.editRoot((await edits()).expose(editor.root, editor.inside, id, slot, output.type), "Expose"),
     }))) },
   ];
 }

@@ -6,11 +6,8 @@ import { t } from "./words.js";
 /** @typedef {import("./app.js").App} App */
 /** @typedef {import("./catalogue.js").NodeInfo} NodeInfo */
 
-/** @type {import("./dock.js").Panel} */
-export const nodesPanel = { id: "nodes", title: t("panel.nodes"), icon: "nodes", side: "left", key: "n", mount };
-
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
-function mount(element, app) {
+export function mount(element, app) {
   const query = Object.assign(document.createElement("input"), { type: "search", placeholder: t("nodes.search") });
   query.setAttribute("aria-label", t("nodes.search"));
   const tree = document.createElement("div");

@@ -5,11 +5,8 @@ import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
 
-/** @type {import("./dock.js").Panel} */
-export const workflowsPanel = { id: "workflows", title: t("panel.workflows"), icon: "workflows", side: "left", key: "w", mount };
-
 /** @param {HTMLElement} element @param {App} app @returns {() => void} */
-function mount(element, app) {
+export function mount(element, app) {
   const query = Object.assign(document.createElement("input"), { type: "search", placeholder: t("workflows.search") });
   query.setAttribute("aria-label", t("workflows.search"));
   const lists = document.createElement("div");

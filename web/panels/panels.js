@@ -20,6 +20,8 @@ const later = (load) => (element, app) => {
 
 /** @type {Panel[]} */
 export const PANELS = [
+  { id: "workflows", title: t("panel.workflows"), icon: "workflows", side: "left", key: "w", mount: later(() => import("../editor/workflows_panel.js")) },
+  { id: "nodes", title: t("panel.nodes"), icon: "nodes", side: "left", key: "n", mount: later(() => import("../editor/nodes_panel.js")) },
   { id: "models", title: t("panel.models"), icon: "models", side: "left", key: "m", mount: later(() => import("./models.js")) },
   { id: "gallery", title: t("panel.gallery"), icon: "gallery", side: "left", key: "a", mount: later(() => import("./gallery.js")) },
   { id: "queue", title: t("panel.queue"), icon: "queue", side: "right", key: "q", mount: later(() => import("./queue.js")) },
