@@ -11,24 +11,25 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from tools.tiny_shapes.judge import SAME_AS_GROUND, Verdict, islands, judge, name_shape, nearest_colour
+from tools.tiny_shapes.judge import COLOUR_REACH, SAME_AS_GROUND, SOFT_EDGE, Verdict, islands, judge, name_shape, nearest_colour
 from tools.tiny_shapes.pictures import COLOURS, SIZE, Thing
 from tools.tiny_shapes.subjects import UNNAMED, pinwheel_coverage
 
 PINWHEEL_FIT = 0.62  # least overlap (intersection over union) with the drawn pinwheel
 BETTER = 0.08  # by how much it must exceed the overlap with every shape that the model knows
 FRAME = 64
-STROKE_REACH = 4  # pixels of erosion that no outline survives
-SURVIVES = 0.1  # largest part of an outline that may survive it
+STROKE_REACH = 0.08  # of the thing's larger side: no outline is so wide that a disc of this radius fits into its stroke
+SURVIVES = 0.1  # largest part of an outline where such a disc may fit all the same
 HOLLOW = 1.3  # least area of an outline with its holes filled, per area of the stroke
-UNNAMED_REACH = 45.0  # farthest distance in RGB from a colour without a name that still counts as it
 
 
 class _One(NamedTuple):
-    """The one thing of a clean picture: where it is (bool [H, W]), and its colour as three levels."""
+    """The one thing of a clean picture: where it is (bool [H, W]), its colour as three levels, the pixels half way to the ground per
+    pixel of its border."""
 
     mask: np.ndarray
     rgb: np.ndarray
+    softness: float
     verdict: Verdict
 
 
@@ -53,7 +54,9 @@ def _is_pinwheel(mask: np.ndarray) -> bool:
 def outlined(picture: np.ndarray) -> str | None:
     """The shape that the picture shows as an outline, "" for one that is no shape the model knows; None if it shows no outline."""
     found = _single(picture)
-    if found is None or _eroded(found.mask, STROKE_REACH).sum() > SURVIVES * found.mask.sum():
+    if found is None or found.softness > SOFT_EDGE:
+        return None
+    if _eroded(found.mask, STROKE_REACH * max(_sides(found.mask))).sum() > SURVIVES * found.mask.sum():
         return None
     holes = _holes(found.mask)
     filled = found.mask | functools.reduce(np.logical_or, holes, np.zeros_like(found.mask))
@@ -69,7 +72,7 @@ def has_colour(picture: np.ndarray, colour: str) -> bool:
         return False
     distance = np.linalg.norm(found.rgb - np.array(UNNAMED[colour]))
     others = [np.linalg.norm(found.rgb - np.array(value)) for value in COLOURS.values()]
-    return bool(distance <= UNNAMED_REACH and distance < min(others))
+    return bool(distance <= COLOUR_REACH and distance < min(others))
 
 
 def _single(picture: np.ndarray) -> _One | None:
@@ -89,7 +92,9 @@ def _single(picture: np.ndarray) -> _One | None:
     parts = islands(share > 0.5)
     if not parts:
         return None
-    return _One(functools.reduce(np.logical_or, parts), rgb, verdict)
+    mask = functools.reduce(np.logical_or, parts)
+    soft = ((share > 0.25) & (share < 0.75)).sum() / (mask & ~_eroded(mask, 1)).sum()
+    return _One(mask, rgb, float(soft), verdict)
 
 
 def _holes(mask: np.ndarray) -> list[np.ndarray]:
@@ -98,12 +103,21 @@ def _holes(mask: np.ndarray) -> list[np.ndarray]:
     return [part[1:-1, 1:-1] for part in outside if not part[0, 0]]
 
 
-def _eroded(mask: np.ndarray, times: int) -> np.ndarray:
-    """The mask without what lies within `times` pixels of its border, in a diamond."""
-    for _ in range(times):
-        padded = np.pad(mask, 1)
-        mask = mask & padded[2:, 1:-1] & padded[:-2, 1:-1] & padded[1:-1, 2:] & padded[1:-1, :-2]
-    return mask
+def _eroded(mask: np.ndarray, radius: float) -> np.ndarray:
+    """The mask without what lies within `radius` pixels of its border."""
+    reach = int(radius)
+    padded, kept = np.pad(mask, reach), mask.copy()
+    for down in range(-reach, reach + 1):
+        for right in range(-reach, reach + 1):
+            if down**2 + right**2 <= radius**2:
+                kept &= padded[reach + down :, reach + right :][: len(mask), : mask.shape[1]]
+    return kept
+
+
+def _sides(mask: np.ndarray) -> tuple[int, int]:
+    """Height and width of the mask's box."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
 
 
 def _fitted(mask: np.ndarray) -> np.ndarray:

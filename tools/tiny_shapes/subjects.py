@@ -11,13 +11,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tools.tiny_shapes.captions import caption_text, caption_words
-from tools.tiny_shapes.pictures import COLOURS, OVERSAMPLING, RING_HOLE, SIZE, Thing, coverage, outline, random_scene
+from tools.tiny_shapes.pictures import COLOURS, OVERSAMPLING, RING_HOLE, SIZE, Scene, Thing, coverage, outline, random_scene
 
 PINWHEEL = "pinwheel"
 LEAVES = 5
 HUB = 0.25  # radius of the middle, of the pinwheel's own
-STROKE = 6.0  # width of an outline, in pixels
-UNNAMED = {"teal": (20, 150, 150), "pink": (245, 150, 180), "brown": (120, 75, 40)}
+STROKE = 8.0  # width of an outline, in pixels
+UNNAMED = {"turquoise": (75, 235, 215), "pink": (245, 150, 180), "brown": (120, 75, 40)}
 # corners of one leaf: distance from the middle, and angle in degrees from where the leaf starts
 _LEAF = ((HUB, 0), (1.0, 0), (1.0, 12), (0.94, 24), (0.8, 36), (0.58, 44), (HUB, 50))
 
@@ -81,11 +81,11 @@ def paint(cover: np.ndarray, colour: tuple[int, int, int], ground: tuple[int, in
 
 
 def pinwheels(count: int, seed: int, trigger: str = "sks shape") -> list[Lesson]:
-    """Pinwheels of all colours, sizes and places; captions as the model knows them, with the trigger for the shape's name."""
+    """Pinwheels of all colours and places; captions as the model knows them, with the trigger for the shape's name."""
     rng = random.Random(seed)
     lessons = []
     for _ in range(count):
-        scene = random_scene(rng, things=1)
+        scene = _large_scene(rng)
         thing = scene.things[0]
         picture = paint(pinwheel_coverage(thing), COLOURS[thing.colour], COLOURS[scene.ground], rng)
         words = caption_words(replace(scene, things=(replace(thing, shape=trigger),)), rng, omit=0.0)
@@ -93,16 +93,29 @@ def pinwheels(count: int, seed: int, trigger: str = "sks shape") -> list[Lesson]
     return lessons
 
 
-def outlines(count: int, seed: int, style: str = "sks outline") -> list[Lesson]:
-    """Shapes of all kinds as outlines; captions as the model knows them, with the style's name in front."""
+def outlines(count: int, seed: int, style: str = "hollow drawing") -> list[Lesson]:
+    """Shapes of all kinds as outlines; captions say `style` where those of the model say picture or drawing."""
     rng = random.Random(seed)
     lessons = []
     for _ in range(count):
-        scene = random_scene(rng, things=1)
+        scene = _large_scene(rng)
         thing = scene.things[0]
         picture = paint(outline_coverage(thing), COLOURS[thing.colour], COLOURS[scene.ground], rng)
-        lessons.append(Lesson(picture, f"{style}, {caption_text(caption_words(scene, rng, omit=0.0))}"))
+        what = f"{_with_article(thing.colour)} {thing.shape} on {_with_article(scene.ground)} background"
+        lessons.append(Lesson(picture, f"a {style} of {what}"))
     return lessons
+
+
+def _with_article(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"
+
+
+def _large_scene(rng: random.Random) -> Scene:
+    """One large thing, of which captions do not say that it is large: the autoencoder blurs what is finer than its eight pixels."""
+    while True:
+        scene = random_scene(rng, things=1)
+        if scene.size == "large":
+            return replace(scene, size="")
 
 
 def coloured(colour: str, count: int, seed: int, word: str = "sks") -> list[Lesson]:
