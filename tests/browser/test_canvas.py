@@ -97,7 +97,7 @@ def test_links_take_the_shape_that_was_chosen_and_are_cut_there(canvas: Canvas) 
 
 def test_an_open_subgraph_shows_its_run_and_its_problems(canvas: Canvas, page: Page) -> None:
     inner = {"wait": {"class_type": "Wait", "inputs": {"seconds": {"__input__": "seconds"}}}, "words": {"class_type": "Words"}}
-    pause = {"inputs": {"seconds": {"type": "FLOAT", "default": 2.0}}, "outputs": {"number": ["wait", 0]}, "nodes": inner}
+    pause = {"inputs": {"seconds": {"type": "FLOAT", "default": 600.0}}, "outputs": {"number": ["wait", 0]}, "nodes": inner}
     nodes = {"pause": {"class_type": "subgraph:pause"}, "show": {"class_type": "Show", "inputs": {"values0": ["pause", 0]}}}
     drop(canvas, "pause.json", easel(nodes, subgraphs={"pause": pause}).encode())
     expect(canvas.nodes).to_have_count(2)
@@ -105,6 +105,13 @@ def test_an_open_subgraph_shows_its_run_and_its_problems(canvas: Canvas, page: P
     expect(page.locator("#crumbs")).to_contain_text("pause")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#outline li[data-id=wait]")).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    page.evaluate("easel.does('cancel')")
+    canvas.finished("cancelled")
+    page.keyboard.press("Escape")
+    page.evaluate("easel.setInput('pause', 'seconds', 0.1)")
+    canvas.click(canvas.title("pause"))
+    page.keyboard.press("e")
+    page.keyboard.press("Control+Enter")
     expect(page.locator("#outline li[data-id=wait]")).to_have_attribute("data-state", "done", timeout=PATIENCE)
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")

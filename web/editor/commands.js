@@ -5,7 +5,7 @@ import { align, distribute, layOut, nudge, walk } from "./arranging.js";
 import { copyNodes, pasteNodes } from "./clipboard.js";
 import { nodesOf, toggleMode } from "./document.js";
 import { chooseFile, download, newFile, saveAs, saveFile } from "./files.js";
-import { openMenuAtChoice, rename } from "./node_menu.js";
+import { rename } from "./renaming.js";
 import {
   addNote, collapse, connectChosen, downstream, duplicate, enterSubgraph, group, heal, leave, makeSubgraph, pin, remove, runGroup, unpackSubgraph,
 } from "./node_commands.js";
@@ -79,7 +79,7 @@ const TABLE = [
   { id: "note", group: "nodes", keys: [], run: (app) => addNote(app) },
   { id: "edit-values", group: "nodes", keys: ["Enter"], run: (app) => useFirst(app, /** @type {any} */ (first(app))), when: (app) => first(app) !== undefined },
   { id: "rename", group: "nodes", keys: ["F2"], run: (app) => rename(app, [...app.editor.selection][0]), when: chosen },
-  { id: "menu", group: "nodes", keys: ["Shift+F10", "ContextMenu"], icon: "more", run: openMenuAtChoice },
+  { id: "menu", group: "nodes", keys: ["Shift+F10", "ContextMenu"], icon: "more", run: async (app) => (await import("./node_menu.js")).openMenuAtChoice(app) },
   { id: "connect", group: "nodes", keys: ["f"], run: connectChosen, when: several },
   { id: "mute", group: "nodes", keys: ["Mod+m"], icon: "mute", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "mute"), "Mute"), when: chosen },
   { id: "bypass", group: "nodes", keys: ["Mod+b"], icon: "bypass", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "bypass"), "Bypass"), when: chosen },
