@@ -6,6 +6,7 @@ between steps comes from a generator of the device it runs on, and what an SDE s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,6 +69,8 @@ class BrownianNoise:
         return torchsde.BrownianTree(t0=low, w0=self._start, t1=high, entropy=self._seed)
 
     def __call__(self, sigma: Tensor, sigma_next: Tensor) -> Tensor:
+        if not (sigma + sigma_next).isfinite():
+            return torch.full_like(self._start, math.nan, device=self._device)  # torchsde would look for such a time for ever
         low, high, sign = (sigma_next, sigma, -1.0) if sigma > sigma_next else (sigma, sigma_next, 1.0)
         # torchsde rounds its interval to this many digits and warns of queries that its own rounding puts outside.
         increment = self._path(round(float(low), 6), round(float(high), 6))

@@ -102,7 +102,7 @@ def sample_custom(
         return Sampled(latent, latent)
     sigmas = sigmas.float().cpu()
     _check_finite(latent.samples, "The latent to start from", "Look at the node that made it.")
-    _check_levels(sigmas)
+    _check_levels(sigmas, distinct=sampler.distinct)
     start = _start(model, latent, noise)
     denoiser = _denoiser(model, guider, sampler, sigmas, start, part or Part(0, len(sigmas) - 1))
     watch = _Watch(len(sigmas) - 1, callback)
@@ -113,8 +113,9 @@ def sample_custom(
     if sampler.last_sigma and sigmas[-1] == 0:
         sigmas = torch.cat([sigmas[:-1], sigmas.new_tensor([sampler.last_sigma])])
     x = sampler.function(denoiser, x, sigmas, callback=watch, **options)
-    output = _finished(latent, model.prediction.finish(x, sigmas[-1]), model)
-    denoised = output if watch.denoised is None else _finished(latent, watch.denoised, model)
+    rising = bool((sigmas.diff() > 0).any())
+    output = _finished(latent, model.prediction.finish(x, sigmas[-1]), model, rising=rising)
+    denoised = output if watch.denoised is None else _finished(latent, watch.denoised, model, rising=rising)
     return Sampled(output, denoised)
 
 
@@ -151,20 +152,27 @@ def _denoiser(model: DiffusionModel, guider: Guider, sampler: Sampler, sigmas: T
     return MaskedDenoiser(denoiser, start.mask, start.latent, noise, sigmas, model.options.mask)
 
 
-def _finished(latent: Latent, x: Tensor, model: DiffusionModel) -> Latent:
+def _finished(latent: Latent, x: Tensor, model: DiffusionModel, *, rising: bool) -> Latent:
     samples = model.latent_format.process_out(x.float()).cpu()
-    _check_finite(
-        samples, "The sampled latent", "The model may overflow in its number format: try --precision fp32 or a lower guidance scale."
-    )
+    hint = "The model may overflow in its number format: try --precision fp32 or a lower guidance scale."
+    if rising:
+        hint = "The levels rise on the way, which not every sampler can follow: try euler, or levels that fall."
+    _check_finite(samples, "The sampled latent", hint)
     return replace(latent, samples=samples)
 
 
-def _check_levels(sigmas: Tensor) -> None:
+def _check_levels(sigmas: Tensor, *, distinct: bool) -> None:
     _check_finite(sigmas, "The schedule", "Some schedules need more than one step.")
     if (sigmas[:-1] <= 0).any() or sigmas[-1] < 0:
         raise EaselError(
             "The schedule has a level of 0 or less before its end, where there is nothing to denoise.",
             hint="Look at the node that made the levels; only the last one may be 0.",
+        )
+    twice = (sigmas.diff() == 0).nonzero()
+    if distinct and len(twice):
+        raise EaselError(
+            f"The schedule has the level {float(sigmas[twice[0, 0]]):g} twice in a row, and this sampler needs levels that differ.",
+            hint="Use fewer steps, another schedule (normal or karras have no equal levels), or the sampler euler.",
         )
 
 

@@ -220,3 +220,61 @@ def test_rising_levels_run_backwards_to_noise_and_return() -> None:
     back = sample_custom(model, guider, SAMPLERS["heun"], levels.flip(0), noised, noise=Noise(0, enabled=False)).output
     assert noised.samples.std() > 5 * start.samples.std()
     assert torch.allclose(back.samples, start.samples, atol=0.05)
+
+
+ODD_LEVELS = {
+    "rising": [0.1, 0.3, 0.5, 0.9],
+    "in zigzag": [0.9, 0.4, 0.7, 0.2, 0.5, 0.0],
+    "equal": [0.5, 0.5, 0.5],
+    "equal in the middle": [0.9, 0.5, 0.5, 0.2, 0.0],
+    "equal at the end": [0.9, 0.5, 0.2, 0.2, 0.0],
+    "above all of the model": [9e3, 1e3, 0.5, 0.0],
+    "below all of the model": [1e-6, 1e-8, 0.0],
+    "0 on the way": [0.9, 0.0, 0.5, 0.0],
+    "only 0": [0.0, 0.0],
+    "negative": [0.9, -0.5, 0.0],
+}
+
+
+@pytest.mark.parametrize("kind", ["eps", "flow_sd3"])
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_odd_levels_give_numbers_or_are_refused_in_words(name: str, kind: str) -> None:
+    latent = empty(4, 4, channels=16 if kind.startswith("flow") else 4)
+    for what, levels in ODD_LEVELS.items():
+        calls: list[int] = []
+
+        def count(step: int, total: int, x: Tensor, denoised: Tensor, calls: list[int] = calls, what: str = what) -> None:
+            calls.append(step)
+            assert len(calls) < 2_000, f"endless: {what}"
+
+        guider = CFG(prompt(1.0), prompt(-1.0), 3.0)
+        try:
+            run = sample_custom(toy_model(kind=kind), guider, SAMPLERS[name], torch.tensor(levels), latent, noise=Noise(1), callback=count)
+        except EaselError as error:
+            assert error.hint, what
+        else:
+            assert run.output.samples.isfinite().all(), what
+
+
+def test_euler_follows_levels_whatever_they_do_but_reach_0() -> None:
+    for what in ("rising", "in zigzag", "equal", "equal in the middle", "equal at the end", "above all of the model"):
+        assert sample_custom(toy_model(), CFG(prompt(1.0)), SAMPLERS["euler"], torch.tensor(ODD_LEVELS[what]), empty(), noise=Noise(1))
+
+
+@pytest.mark.parametrize("name", SAMPLER_NAMES)
+def test_a_network_that_gives_no_numbers_ends_every_sampler(name: str) -> None:
+    calls: list[int] = []
+
+    def count(step: int, total: int, x: Tensor, denoised: Tensor) -> None:
+        calls.append(step)
+        assert len(calls) < 100
+
+    with pytest.raises(EaselError, match="not finite"):
+        draw(empty(4, 4), lambda x, timestep, context: x * float("nan"), sampler_name=name, callback=count)
+
+
+def test_equal_levels_of_a_long_schedule_are_refused_before_the_first_step_where_a_sampler_cannot_have_them() -> None:
+    network = Recorder()
+    with pytest.raises(EaselError, match="twice in a row"):
+        draw(empty(2, 2), network, steps=1_500, scheduler="simple", sampler_name="dpmpp_2m")
+    assert network.inputs == []

@@ -31,6 +31,7 @@ class Sampler:
     needs_uncond: reads the negative prediction, which is then computed at guidance scale 1 too.
     fresh_mask_noise: the kept part of an inpainted latent gets noise of its own (seed + 1).
     last_sigma: where the last level is 0, the algorithm ends at this one instead.
+    distinct: divides by the length of its steps, so no level may stand twice in a row.
     evaluations: of the network in a step (the last one may need fewer), by which prompts that change on the way are timed.
     """
 
@@ -41,6 +42,7 @@ class Sampler:
     needs_uncond: bool = False
     fresh_mask_noise: bool = False
     last_sigma: float = 0.0
+    distinct: bool = False
     evaluations: int = 1
 
     def with_options(self, **options: Any) -> Sampler:
