@@ -116,6 +116,8 @@ def objective(
     shift: Annotated[float, Field(ge=0, le=100)] = 0.0,
     mask_scale: MaskScale = "none",
     unmasked_weight: Share = 0.0,
+    dream: Annotated[float, Field(ge=0, le=100)] = 0.0,
+    preserve_class: bool = False,
 ) -> Objective:
     """What the network is asked to learn: which noise it sees, and how the distance from the target counts.
 
@@ -144,6 +146,10 @@ def objective(
         shift: for flow models, how far levels move towards noise; 0: as the model is sampled.
         mask_scale: whether a picture with a mask counts by the mask's area (none), or as much as any other (area).
         unmasked_weight: how much places outside the mask count.
+        dream: train on the model's own mistakes (DREAM), as in sampling; 1 as in its paper, larger keeps more detail, 0: not. For models
+            that predict noise; a third slower.
+        preserve_class: regularisation pictures ask the model to predict what it predicted before the training, instead of what they show
+            (differential output preservation), so that their quality hardly matters. Their steps are slower.
     """
     return Objective(
         loss=loss, huber_c=huber_c, huber_scale=huber_scale, huber_schedule=huber_schedule, weighting=weighting, gamma=gamma,
@@ -152,7 +158,7 @@ def objective(
         multires_discount=multires_discount, input_noise=input_noise, input_noise_random=input_noise_random,
         zero_terminal_snr=zero_terminal_snr, first_timestep=first_timestep, last_timestep=last_timestep, timesteps=timesteps,
         sampler_mean=sampler_mean, sampler_std=sampler_std, stratified=stratified, shift=shift, mask_scale=mask_scale,
-        unmasked_weight=unmasked_weight,
+        unmasked_weight=unmasked_weight, dream=dream, preserve_class=preserve_class,
     )  # fmt: skip
 
 

@@ -122,6 +122,8 @@ class Objective(Settings):
     shift: Annotated[float, Field(ge=0, le=100)] = 0.0
     mask_scale: MaskScale = "none"
     unmasked_weight: Share = 0.0
+    dream: Annotated[float, Field(ge=0, le=100)] = 0.0
+    preserve_class: bool = False
 
 
 Schedule = Literal[

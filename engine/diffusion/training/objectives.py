@@ -3,7 +3,7 @@
 Latents are float32 [B, C, h, w] in the model's space. Everything random is drawn on the CPU from the generator given.
 Sources: Ho et al. 2020 (noise), Salimans and Ho 2022 (v), Lipman et al. 2023 and Esser et al. 2024 (flow), Hang et al. 2023 (min-SNR),
 Yu et al. 2023 (debiased), Crowson et al. 2024 (soft min-SNR), Guttenberg 2023 (noise offset), Whitaker 2023 (multi-resolution noise),
-Ning et al. 2023 (input perturbation), Khrapov et al. 2024 (scheduled Huber), Lin et al. 2023 (zero terminal SNR).
+Ning et al. 2023 (input perturbation), Zhou et al. 2023 (DREAM), Khrapov et al. 2024 (scheduled Huber), Lin et al. 2023 (zero terminal SNR).
 """
 
 from __future__ import annotations
@@ -86,6 +86,15 @@ class Task:
         share = _spread(sigma, latents)
         return Noised(share * added + (1 - share) * latents, levels.timestep(sigma), noise - latents, time, 1 - sigma)
 
+    def dreamt(self, noised: Noised, prediction: Tensor) -> Noised:
+        """What DREAM trains on: further noise in the direction of the network's mistake, which it should then predict too.
+
+        prediction: of the network for `noised`, without gradients.
+        """
+        share = _spread((1 - noised.signal).sqrt(), noised.x)
+        mistake = (noised.target - prediction) * share**self.settings.dream
+        return noised._replace(x=noised.x + share * mistake, target=noised.target + mistake)
+
     def losses(self, output: Tensor, noised: Noised, mask: Tensor | None = None) -> Tensor:
         """The loss of each example, [B]: elementwise, then the mask, then the mean, then the weight of its timestep.
 
@@ -132,6 +141,8 @@ def task(settings: Objective, prediction: Prediction) -> Task:
     else:
         refuse.value("weighting", ("sigma_sqrt", "cosmap"), "a meaning for flow models only")
         refuse.all_set(("shift",), "an effect on flow models only")
+    if flow or velocity:
+        refuse.all_set(("dream",), "a meaning for models that predict noise only")
     if not velocity:
         refuse.all_set(("v_loss_like_noise", "v_like_share"), "an effect on v-prediction models only")
         if not flow:

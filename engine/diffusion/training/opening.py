@@ -51,17 +51,20 @@ def open_trainer(
         raise InvalidInput("The captions are not encoded and there is no text encoder.", hint="Connect `clip`, or cache the captions.")
     if not recipe.validate_every and (kept := sum(example.held_out for example in data.dataset.examples)):
         raise InvalidInput(f"{kept} pictures are held out, and the loss on them is never measured.", hint="Set validate_every in the plan.")
+    if recipe.objective.preserve_class:
+        _check_preserved(data, recipe)
     if recipe.whole:
         memory.free()
     with ExitStack() as stack:
         adapted: dict[str, Trained] = {}
+        base: Any = None
+        if not (adapter.unet and recipe.whole) or recipe.objective.preserve_class:
+            base = stack.enter_context(memory.unet(model))
         if adapter.unet and recipe.whole:
             adapted["unet"] = WholeNetwork(model, memory.numerics.device)
-        else:
-            unet = stack.enter_context(memory.unet(model))
-            if adapter.unet:
-                adapted["unet"] = AdaptedNetwork(unet, model.weights, adapter, stream_seed(recipe.seed, "unet"))
-        module = adapted["unet"].module if adapter.unet else shared_copy(unet, model.weights)
+        elif adapter.unet:
+            adapted["unet"] = AdaptedNetwork(base, model.weights, adapter, stream_seed(recipe.seed, "unet"))
+        module = adapted["unet"].module if adapter.unet else shared_copy(base, model.weights)
         reader = None
         if clip is not None and not encoded:
             encoder = stack.enter_context(memory.text_encoder(clip))
@@ -74,7 +77,8 @@ def open_trainer(
             _checkpoint(module, adapted)
         if start is not None:
             start_from([network for network in adapted.values() if isinstance(network, AdaptedNetwork)], start)
-        yield Trainer(Networks(module, reader, adapted), objective, batches, recipe, memory.numerics, ranks)
+        preserved = base if recipe.objective.preserve_class else None
+        yield Trainer(Networks(module, reader, adapted, preserved), objective, batches, recipe, memory.numerics, ranks)
 
 
 def _trained_encoder(encoder: Any, clip: Clip, data: TrainingSet, recipe: Recipe, memory: Memory) -> Trained:
@@ -93,6 +97,16 @@ def check_trainable(model: Model) -> None:
         raise InvalidInput(
             f"This network reads {channels} channels where a latent has {own}: an inpainting or depth model.", hint="Train the plain model."
         )
+
+
+def _check_preserved(data: TrainingSet, recipe: Recipe) -> None:
+    """Raise InvalidInput where preserve_class would have no effect."""
+    if not any(example.regularisation for example in data.dataset.examples):
+        raise InvalidInput(
+            "preserve_class has no effect: the dataset has no regularisation pictures.", hint="Add some, such as by MakeRegularisation."
+        )
+    if not recipe.adapter.unet:
+        raise InvalidInput("preserve_class has no effect: the diffusion network is not trained.", hint="Switch preserve_class off.")
 
 
 def _check_latents(model: Model, data: TrainingSet) -> None:

@@ -48,11 +48,12 @@ class Step:
 @dataclass(frozen=True)
 class Networks:
     """unet: called with latents, timesteps and context. reader: encodes captions, None if the data brings them encoded.
-    adapted: by part, those that are trained."""
+    adapted: by part, those that are trained. base: the U-Net as it was, where its predictions are preserved."""
 
     unet: nn.Module
     reader: TextReader | None
     adapted: dict[str, Trained]
+    base: nn.Module | None = None
 
 
 class Trainer:
@@ -164,12 +165,28 @@ class Trainer:
         mask = None if batch.mask is None else batch.mask[rows].to(device)
         with self._autocast():
             context = self._context(batch, rows, reading).to(device)
-            output = self._networks.unet(part.x, part.told, encoder_hidden_states=context, return_dict=False)[0]
+        training = torch.is_grad_enabled()
+        with torch.no_grad(), self._autocast():  # a room of its own, as autocast keeps what it has cast without a graph
+            part = self._prepared(part, context, batch.is_regularisation[rows].to(device), training)
+        with self._autocast():
+            output = _predicted(self._networks.unet, part, context)
         losses = self._task.losses(output, part, mask) * batch.weight[rows].to(device)
         finite = losses.detach().isfinite()
         if not finite.all():
             raise self._not_finite(batch, rows, finite)
         return losses
+
+    def _prepared(self, part: Noised, context: Tensor, others: Tensor, training: bool) -> Noised:
+        """What is asked of the network where that depends on a network's own prediction. others: [B], regularisation pictures."""
+        if self.recipe.objective.dream and training:
+            part = self._task.dreamt(part, _predicted(self._networks.unet, part, context).float())
+        base = self._networks.base
+        if base is None or not others.any():
+            return part
+        target = part.target.clone()
+        asked = Noised(*(tensor[others] for tensor in part))
+        target[others] = _predicted(base, asked, context[others]).float()
+        return part._replace(target=target)
 
     def _context(self, batch: Batch, rows: slice, reading: bool) -> Tensor:
         if batch.context is not None:
@@ -253,6 +270,10 @@ class Trainer:
             noised = self._task.noised(batch.latents, stream(self.recipe.seed, "fixed", number, round(time * 1000)), times)
             losses.append(self._losses(batch, noised, slice(None), reading=False))
         return torch.cat(losses)
+
+
+def _predicted(unet: nn.Module, part: Noised, context: Tensor) -> Tensor:
+    return unet(part.x, part.told, encoder_hidden_states=context, return_dict=False)[0]
 
 
 def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from diffusers.training_utils import compute_loss_weighting_for_sd3, compute_snr
+from diffusers.training_utils import compute_dream_and_update_latents, compute_loss_weighting_for_sd3, compute_snr
 
 from engine.diffusion.sampling.noise_levels import scaled_linear_alphas
 from engine.diffusion.sampling.prediction import KINDS
@@ -224,3 +225,24 @@ def test_levels_that_no_model_was_trained_on_are_refused():
     prediction = replace(KINDS["eps"], levels=KINDS["flow_sd3"].levels)
     with pytest.raises(InvalidInput, match="noise levels"):
         task(Objective(), prediction).noised(latents(), generator())
+
+
+@pytest.mark.parametrize("detail", [1.0, 3.0])
+def test_dream_is_that_of_diffusers(detail):
+    scheduler = DDPMScheduler(1000, 0.00085, 0.012, "scaled_linear")
+    job = task(Objective(dream=detail), KINDS["eps"])
+    noised = job.noised(latents(3), generator())
+    prediction = torch.randn(noised.x.shape, generator=torch.Generator().manual_seed(8))
+
+    class Unet:
+        def __call__(self, *arguments: object, **named: object) -> SimpleNamespace:
+            return SimpleNamespace(sample=prediction)
+
+    x, target = compute_dream_and_update_latents(
+        Unet(), scheduler, noised.told.long(), noised.target, noised.x, noised.target, None, dream_detail_preservation=detail
+    )
+    found = job.dreamt(noised, prediction)
+    torch.testing.assert_close(found.x, x)
+    torch.testing.assert_close(found.target, target)
+    with pytest.raises(InvalidInput, match="dream"):
+        task(Objective(dream=1.0), KINDS["v"])

@@ -20,7 +20,7 @@ from engine.errors import Cancelled, InvalidInput
 from engine.graph.cache import Cache
 from engine.graph.checkpoint import Checkpoint
 from engine.graph.disk_tier import DiskTier
-from engine.values.dataset import CaptionPolicy
+from engine.values.dataset import CaptionPolicy, TrainingSet
 from engine.values.store import SafetensorsStore
 from engine.values.training import Adapter, Objective, Optimizer, TrainingState
 from tests.diffusion.training.recipes import recipe
@@ -340,3 +340,56 @@ def test_a_schedule_free_optimizer_gives_what_it_averages(checkpoint, memory, pi
     for wrong in ({"schedule": "cosine", "warmup": 0}, {"schedule": "constant", "warmup": 0, "ema": 0.9}):
         with pytest.raises(InvalidInput, match="needs no schedule"):
             run(recipe(optimizer=Optimizer(name="AdamWScheduleFree", **wrong)), 0)
+
+
+def with_class(data: TrainingSet) -> TrainingSet:
+    """The same pictures, the last two for regularisation."""
+    examples = data.dataset.examples
+    others = tuple(replace(example, regularisation=True) for example in examples[3:])
+    return replace(data, dataset=replace(data.dataset, examples=(*examples[:3], *others)))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_class_is_asked_for_what_the_model_predicted_before(checkpoint, memory, pictures, whole):
+    """At first its loss is nothing; then it is the distance from the prediction of the model as it was."""
+    data = with_class(pictures)
+    optimizer = Optimizer(rate=1e-2, schedule="constant", warmup=0)
+    settings = recipe(optimizer=optimizer, objective=Objective(preserve_class=True), batch_size=2)
+    if whole:
+        settings = settings.model_copy(update={"whole": True})
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, data, settings) as trainer:
+        steps = (trainer._data.batch(step) for step in range(20))
+        batch = next(batch for batch in steps if batch.is_regularisation.any() and not batch.is_regularisation.all())
+        noised = trainer._task.noised(batch.latents, torch.Generator().manual_seed(1))
+        with torch.no_grad():
+            losses = trainer._losses(batch, noised, slice(None), reading=False)
+            assert (losses[batch.is_regularisation] < 1e-10).all() and (losses[~batch.is_regularisation] > 1e-3).all()
+        trainer.advance()
+        with torch.no_grad():
+            moved = trainer._losses(batch, noised, slice(None), reading=False)[batch.is_regularisation]
+            context = trainer._context(batch, slice(None), False)
+            network, others = trainer._networks.unet, batch.is_regularisation
+            asked = (noised.x[others], noised.told[others])
+            now = network(*asked, encoder_hidden_states=context[others], return_dict=False)[0]
+    with memory.unet(checkpoint.model) as unet, torch.no_grad():
+        before = unet(*asked, encoder_hidden_states=context[others], return_dict=False)[0]
+    assert (moved > 1e-8).all()
+    torch.testing.assert_close(moved, (now - before).square().mean((1, 2, 3)), rtol=1e-3, atol=1e-7)
+
+
+def test_a_class_that_cannot_be_preserved_is_named(run, pictures):
+    objective = Objective(preserve_class=True)
+    with pytest.raises(InvalidInput, match="no regularisation pictures"):
+        run(recipe(objective=objective), 1)
+    only_text = recipe(Adapter(unet=False, text_encoder=True), objective, Optimizer(text_rate=1e-3))
+    with pytest.raises(InvalidInput, match="diffusion network is not trained"):
+        run(only_text, 1, data=with_class(pictures))
+
+
+def test_dream_trains_on_and_goes_on_exactly_and_is_no_part_of_what_is_measured(run):
+    dreaming = recipe(objective=Objective(dream=1.0), validate_every=1)
+    assert_same(run(dreaming, 2), run(dreaming, 1, 2))
+    plain = run(recipe(validate_every=1), 1)
+    other = run(dreaming, 1)
+    assert plain.record["curve"][0][1] != other.record["curve"][0][1]
+    assert run(recipe(validate_every=1), 0).tensors.keys() == run(dreaming, 0).tensors.keys()
