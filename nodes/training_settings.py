@@ -130,7 +130,7 @@ def objective(
         weighting: how much each noise level counts: min_snr, soft_min_snr, debiased (noise and v), sigma_sqrt, cosmap (flow).
         gamma: the signal-to-noise ratio at which min_snr cuts.
         v_loss_like_noise: weigh the loss of a v-prediction model as if it predicted noise.
-        v_like_share: add this much of the loss weighed like v.
+        v_like_share: for models that predict noise: add this much of the loss that they would have on v.
         noise_offset: strength of noise that is the same all over a channel, which lets pictures become dark or bright.
         noise_offset_random: draw that strength anew for each picture, up to this one.
         adaptive_noise_scale: add this times the channel's mean to that strength.

@@ -144,11 +144,11 @@ def task(settings: Objective, prediction: Prediction) -> Task:
     if flow or velocity:
         refuse.all_set(("dream",), "a meaning for models that predict noise only")
     if not velocity:
-        refuse.all_set(("v_loss_like_noise", "v_like_share"), "an effect on v-prediction models only")
+        refuse.all_set(("v_loss_like_noise",), "an effect on v-prediction models only")
         if not flow:
             refuse.all_set(("zero_terminal_snr",), "a meaning for v-prediction models only: noise alone says nothing about the picture")
-    if settings.zero_terminal_snr:
-        refuse.all_set(("v_like_share",), "no bound beside zero_terminal_snr, whose last timesteps hold no signal")
+    else:
+        refuse.all_set(("v_like_share",), "an effect on models that predict noise only: this one has the loss on v already")
     if settings.loss in ("l1", "l2"):
         refuse.all_set(("huber_c", "huber_scale", "huber_schedule"), f"no effect on the loss {settings.loss}")
     if settings.loss in ("huber", "smooth_l1") and settings.huber_schedule == "snr":

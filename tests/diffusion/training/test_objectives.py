@@ -89,9 +89,20 @@ def test_zero_terminal_snr_sees_pure_noise_at_the_last_timestep():
     assert torch.isfinite(job.losses(torch.zeros_like(noised.target), noised)).all()
 
 
-def test_a_share_of_v_loss_beside_zero_terminal_snr_is_refused():
+def test_a_share_of_v_loss_is_the_loss_on_the_v_that_the_predicted_noise_means():
+    plain, shared = (task(Objective(v_like_share=share), KINDS["eps"]) for share in (0.0, 0.3))
+    clean, output = latents(4), torch.randn(4, 4, 8, 8, generator=generator(9))
+    noised = plain.noised(clean, generator(1), torch.tensor([0.1, 0.25, 0.5, 0.99]))
+    data, share = (part.sqrt().view(-1, 1, 1, 1) for part in (noised.signal, 1 - noised.signal))
+    meant = data * output - share * (noised.x - share * output) / data
+    on_v = (meant - (data * noised.target - share * clean)).square().mean(dim=(1, 2, 3))
+    assert torch.allclose(shared.losses(output, noised), plain.losses(output, noised) + 0.3 * on_v, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["v", "flow_sd3"])
+def test_a_share_of_v_loss_is_refused_where_noise_is_not_predicted(kind):
     with pytest.raises(InvalidInput, match="v_like_share"):
-        task(Objective(zero_terminal_snr=True, v_like_share=0.1), KINDS["v"])
+        task(Objective(v_like_share=0.1), KINDS[kind])
 
 
 def test_no_timestep_outside_the_chosen_part_is_drawn():
