@@ -97,6 +97,23 @@ def test_a_configuration_nested_without_end_is_refused(folders) -> None:
         dataset_from_config(Context(folders=folders), "c.toml")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bucket_reso_steps = 0", "bucket_reso_steps = 1000000008", "min_bucket_reso = 0", "max_bucket_reso = 1000000000000",
+        "resolution = 1000000000000", "resolution = [8, 1000000000000]", "num_repeats = 0", "num_repeats = 1000000000000",
+        "caption_dropout_rate = inf", "caption_tag_dropout_rate = 2", "validation_split = nan", "validation_split = 1",
+    ],
+)  # fmt: skip
+def test_numbers_that_would_divide_by_nothing_or_never_end_are_refused(folders, line: str) -> None:
+    name = line.partition(" ")[0]
+    general = "[general]\nenable_bucket = true\n" + ("" if name == "resolution" else "resolution = 512\n")
+    subset = '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "mine"\nclass_tokens = "x"'
+    caption(folders.datasets / "c.toml", f"{general}{line}\n{subset}")
+    with pytest.raises(InvalidInput, match="cannot be trained at" if name == "resolution" else name):
+        dataset_from_config(Context(folders=folders), "c.toml")
+
+
 def test_captions_with_many_brackets_take_no_time(folders) -> None:
     caption(folders.datasets / "mine/a.txt", "{" * 40_000 + "(" * 40_000)
     assert len(dataset_from_folder(Context(folders=folders), "mine").dataset.examples[0].captions[0]) == 80_000

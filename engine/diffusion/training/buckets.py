@@ -18,6 +18,7 @@ Rule = Literal["least_crop", "least_crop_no_upscale", "kohya", "kohya_no_upscale
 Size = tuple[int, int]
 
 SMALLEST_AREA = 0.85  # of the wanted area, for `least_crop`
+SIDES = range(8, 8193)  # of what is trained at, in pixels
 LONGEST = 4.0  # side ratio, for `least_crop`
 UNUSED_WEIGHT = 0.5  # of unused pixels against cropped ones, for `least_crop`
 MUCH_CROPPED = 0.25
@@ -40,6 +41,9 @@ class BucketPlan:
 
     def __post_init__(self) -> None:
         """Raises InvalidInput."""
+        bounds = () if self.rule == "one_size" else (self.smallest, self.largest, self.step)
+        if odd := [side for side in (self.width, self.height, *bounds) if side not in SIDES]:
+            raise InvalidInput(f"A side of {odd[0]} pixels cannot be trained at.", hint=f"Use {SIDES[0]} to {SIDES[-1]}.")
         if self.rule == "one_size":
             if self.width % 8 or self.height % 8:
                 raise InvalidInput(f"A size of {self.width} x {self.height} cannot be trained at.", hint="Use multiples of 8.")

@@ -47,6 +47,12 @@ _DATASET: dict[str, type] = {
     "bucket_no_upscale": bool, "batch_size": int, "validation_split": float, "validation_seed": int,
 }  # fmt: skip
 
+_RANGES: dict[str, tuple[float, float]] = {
+    "num_repeats": (1, 10_000), "caption_dropout_rate": (0, 1), "caption_tag_dropout_rate": (0, 1), "validation_split": (0, 0.9),
+    "min_bucket_reso": (8, 8192), "max_bucket_reso": (8, 8192), "bucket_reso_steps": (8, 512),
+}  # fmt: skip
+"""Of numbers; others are 0 or more."""
+
 Find = Callable[[str], Folder]
 """The folder that an `image_dir` names. Raises UnsafePath or MissingFile for what is no dataset folder."""
 
@@ -113,6 +119,8 @@ def _check_names(table: Mapping[str, Any], known: Mapping[str, type], prefix: st
             faults.append(f"{prefix}{name} is not supported")
         elif not _is_of(value, kind):
             faults.append(f"{prefix}{name} is {value!r:.60}, not {_KINDS[kind]}")
+        elif name in _RANGES and not _RANGES[name][0] <= value <= _RANGES[name][1]:
+            faults.append(f"{prefix}{name} is {value!r:.60}, not between {_RANGES[name][0]} and {_RANGES[name][1]}")
 
 
 _KINDS: dict[type, str] = {bool: "true or false", int: "a whole number of at least 0", float: "a number of at least 0", str: "a text"}
