@@ -7,6 +7,7 @@ them again and again, which at that size took as long as everything else.
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,13 +23,36 @@ def keep_what_is_there() -> None:
     gc.freeze()
 
 
+class _Pauses:
+    """Switches the collector off for the first who asks and on for the last who leaves: several threads read graphs at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._was_on = False
+
+    def begin(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._count += 1
+
+    def end(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count and self._was_on:
+                gc.enable()
+
+
+_pauses = _Pauses()
+
+
 @contextmanager
 def not_collected() -> Iterator[None]:
     """For a while in which many objects are made and none of them is garbage: a graph is read, checked or planned."""
-    was_on = gc.isenabled()
-    gc.disable()
+    _pauses.begin()
     try:
         yield
     finally:
-        if was_on:
-            gc.enable()
+        _pauses.end()

@@ -35,3 +35,13 @@ def test_the_collector_is_afterwards_as_it_was_before():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_the_last_of_several_who_read_graphs_brings_the_collector_back():
+    first, second = garbage.not_collected(), garbage.not_collected()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert not gc.isenabled()
+    second.__exit__(None, None, None)
+    assert gc.isenabled()
