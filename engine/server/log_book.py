@@ -51,7 +51,10 @@ class LogBook(logging.Handler):
         return [line for line in list(self._lines) if line.number > number]
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except (TypeError, ValueError, KeyError):  # its arguments do not fit: whoever logs must not fail by it
+            text = f"{record.msg} {record.args!r}"
         if record.exc_info:
             text = f"{text}\n{(self.formatter or logging.Formatter()).formatException(record.exc_info)}"
         self._add(record.created, "server", _LEVELS.get(record.levelname, "info"), record.name, text)

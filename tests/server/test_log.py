@@ -73,6 +73,14 @@ def test_what_the_server_logs_is_kept_with_its_traceback():
     assert text.startswith("outside 1\n") and text.endswith("ValueError: inside")
 
 
+def test_a_message_whose_arguments_do_not_fit_stops_nobody():
+    book = LogBook()
+    log = logging.Logger("easel.test")
+    log.addHandler(book)
+    log.warning("%d pictures", "no")
+    assert said(book) == [("warning", "easel.test", "%d pictures ('no',)")]
+
+
 @pytest.mark.parametrize("query", ["after=x", "after=-1", "level=info"])
 async def test_odd_questions_are_refused(data, query):
     async with serving(data) as api:
