@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from engine.graph import Folders
 from engine.settings import ROOT
 from tests.server.serving import chain
 from tests.server.test_files import png
@@ -44,6 +45,13 @@ def names(listed, key="files"):
 
 
 # -- workflows
+
+
+async def test_a_workflow_that_goes_while_they_are_listed_hides_no_other(api, monkeypatch):
+    listed = Folders.list
+    monkeypatch.setattr(Folders, "list", lambda folders, key: (*listed(folders, key), "gone.json"))
+    found = names(await api.json("GET", "/api/v1/workflows"), "workflows")
+    assert "text_to_image.json" in found and "gone.json" not in found
 
 
 async def test_a_workflow_is_kept_as_it_was_written_and_says_what_it_is(api):
@@ -262,6 +270,17 @@ async def test_pictures_of_a_dataset_and_their_captions_are_edited(api):
     assert Image.open(io.BytesIO((await bytes_of(api, "/api/v1/thumbnails/datasets/mine/a.png?size=16"))[0])).size == (16, 11)
     await api.json("DELETE", "/api/v1/datasets/mine/pictures/a.png", 204)
     assert not (api.settings.data / "datasets/mine/a.txt").exists()
+
+
+async def test_a_caption_that_two_pictures_share_goes_with_the_last_of_them(api):
+    for name in ("a.png", "a.webp"):
+        await api.json("PUT", f"/api/v1/datasets/twins/pictures/{name}", 201, data=png())
+    caption = api.settings.data / "datasets/twins/a.txt"
+    caption.write_text("a red circle")
+    await api.json("DELETE", "/api/v1/datasets/twins/pictures/a.png", 204)
+    assert (await api.json("GET", "/api/v1/datasets/twins"))["pictures"][0]["caption"] == "a red circle"
+    await api.json("DELETE", "/api/v1/datasets/twins/pictures/a.webp", 204)
+    assert not caption.exists()
 
 
 async def test_the_buckets_of_a_dataset_are_told_before_anything_is_trained(api):

@@ -207,12 +207,16 @@ async def put(request: web.Request) -> web.Response:
 
 @table.add("DELETE", "/datasets/{dataset}/pictures/{picture:.+}", status=204)
 async def delete(request: web.Request) -> web.Response:
-    """Remove a picture of a dataset and its caption from the disk."""
+    """Remove a picture of a dataset from the disk, and its caption, unless another picture of its name, such as `a.jpg` beside `a.png`,
+    has the same one."""
     path = _picture(request)
     captions = [inside(_dataset(request), name) for name in _caption_names(request.match_info["picture"])]
 
     def removed() -> None:
-        for gone in (path, *captions):
+        path.unlink(missing_ok=True)
+        if any(other.stem == path.stem and kind_of(other.name) == "image" for other in path.parent.iterdir()):
+            return
+        for gone in captions:
             if not gone.is_dir():
                 gone.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from aiohttp import web
 from pydantic import Field
 
-from engine.errors import BadRequest, Conflict, Forbidden, MissingFile
+from engine.errors import BadRequest, Conflict, EaselError, Forbidden, MissingFile
 from engine.graph.folders import EXAMPLE_WORKFLOWS, Folders
 from engine.graph.limits import Limits
 from engine.graph.paths import inside, parts_of
@@ -138,7 +138,12 @@ async def delete(request: web.Request) -> web.Response:
 
 
 def _listed(folders: Folders) -> dict[str, Any]:
-    found = [_describe(folders, name) for name in folders.list("workflows")]
+    found = []
+    for name in folders.list("workflows"):
+        try:
+            found.append(_describe(folders, name))
+        except (OSError, EaselError):
+            continue  # gone since it was listed
     order = {name: number for number, name in enumerate(_templates())}
     found.sort(key=lambda entry: (not entry.template, order.get(entry.name, len(order)), entry.name))
     parents = {parent.as_posix() for entry in found if not entry.template for parent in Path(entry.name).parents}
