@@ -12,6 +12,9 @@ from engine.graph.items import Item, Result, item_key
 from engine.graph.memory_tier import MemoryTier
 from engine.graph.records import RecordStore
 
+STATE_SECONDS = 7 * 24 * 3600.0
+"""How long after it was saved a state to go on from counts as in use; an abandoned one then leaves like any other value."""
+
 
 class Cache:
     """memory_bytes bounds the memory tier. Without `disk` nothing outlives the process; without `records` no run is explained afterwards.
@@ -58,15 +61,19 @@ class Cache:
         result = self.disk.shown(digest) if self.disk is not None else None
         return result, "disk" if result is not None else ""
 
-    def put(self, digest: bytes, result: Result, info: NodeInfo, *, pinned: bool = False) -> None:
-        """Keep a result in memory, and on disk if the node took long, is pinned or is an output node, and does not forbid it."""
+    def put(self, digest: bytes, result: Result, info: NodeInfo, *, pinned: bool = False) -> bool:
+        """Keep a result in memory, and on disk if the node took long, is pinned or is an output node, and does not forbid it.
+
+        Returns whether it is on its way to the disk.
+        """
         self.memory.put(digest, result)
         disk = self.disk
         if disk is None or info.cache is CachePolicy.NEVER_STORE:
-            return
-        always = pinned or info.output_node
-        if always or (self.store_intermediates and result.seconds >= disk.minimum_seconds):
-            disk.put(digest, result, tuple(output.type for output in info.outputs), pinned=pinned)
+            return False
+        if not (pinned or info.output_node or (self.store_intermediates and result.seconds >= disk.minimum_seconds)):
+            return False
+        disk.put(digest, result, tuple(output.type for output in info.outputs), pinned=pinned)
+        return True
 
     def load_state(self, digest: bytes) -> Any:
         """What the call with this digest saved to go on from, or None."""
@@ -79,14 +86,22 @@ class Cache:
         key = _state_key(digest)
         result = Result(((Item(state, item_key(key, 0)),),))
         if self.disk is not None:
-            self.disk.replace(key, result, ("*",))
+            self.disk.replace(key, result, ("*",), held_seconds=STATE_SECONDS)
         else:
             self.memory.put(key, result)
 
-    def drop_state(self, digest: bytes) -> None:
+    def drop_state(self, digest: bytes, *, stored: bytes | None = None) -> None:
+        """The call is done, so what it would go on from is not needed any more.
+
+        stored: a result on its way to the disk that holds what the call gave; until it is there the state stays.
+        """
         key = _state_key(digest)
-        if self.where(key):
+        if not self.where(key):
+            return
+        if stored is None or self.disk is None:
             self.remove([key])
+        else:
+            self.disk.remove_once_stored(key, stored)
 
     def remove(self, digests: Iterable[bytes]) -> None:
         digests = list(digests)

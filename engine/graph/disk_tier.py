@@ -47,11 +47,15 @@ class _Put(NamedTuple):
     digest: bytes
     result: Result
     types: tuple[str, ...]
-    pinned: bool
+    pinned: bool = False
+    held_seconds: float = 0.0
 
 
 class DiskTier:
-    """`limit` and `bytes` are bytes of payloads and tensor files together; pinned entries are never evicted."""
+    """`limit` and `bytes` are bytes of payloads and tensor files together; pinned entries are never evicted.
+
+    Entries that are held (`replace`) leave only when all others have left and they alone are over the limit, until their time is over.
+    """
 
     def __init__(self, folder: Path, tensors: TensorStore | None = None, *, limit: int = 20 << 30, minimum_seconds: float = 0.05) -> None:
         self.folder = folder
@@ -148,9 +152,18 @@ class DiskTier:
         if (digest not in self._sizes or pinned) and self._queue.qsize() < _QUEUE_LIMIT:
             self._queue.put(_Put(digest, result, types, pinned))
 
-    def replace(self, digest: bytes, result: Result, types: tuple[str, ...]) -> None:
-        """Store a result now, pinned, in place of what is there, which stays if this fails. Raises Unstorable, OSError."""
-        self._insert(_Put(digest, result, types, pinned=True))
+    def replace(self, digest: bytes, result: Result, types: tuple[str, ...], *, held_seconds: float) -> None:
+        """Store a result now, held for a time, in place of what is there, which stays if this fails. Raises Unstorable, OSError."""
+        self._insert(_Put(digest, result, types, held_seconds=held_seconds))
+
+    def remove_once_stored(self, digest: bytes, stored: bytes) -> None:
+        """Remove an entry as soon as another one, which was put before, is on the disk; if it could not be stored, not at all."""
+
+        def remove() -> None:
+            if stored in self._sizes:
+                self.remove([digest])
+
+        self._queue.put(remove)
 
     def remove(self, digests: Iterable[bytes]) -> None:
         with self._lock:
@@ -185,11 +198,11 @@ class DiskTier:
 
     def _write_all(self) -> None:
         while (task := self._queue.get()) is not None:
-            if not isinstance(task, _Put):
-                task()
-                continue
             try:
-                self._write(task)
+                if isinstance(task, _Put):
+                    self._write(task)
+                else:
+                    task()
             except Unstorable:
                 continue
             except Exception as error:  # noqa: BLE001  (a pack's codec may raise anything; the values of other nodes must still be kept)
@@ -205,15 +218,21 @@ class DiskTier:
         self._insert(task)
 
     def _insert(self, task: _Put) -> None:
-        digest, result, types, pinned = task
+        digest, result, types, pinned, held_seconds = task
         payload, tensors = stored_form.encode(result, types, self._sizes.__contains__, digest)
         file = self._write_file(digest, tensors) if tensors else (None, 0, None)
         size = len(payload) + file[1]
-        row = (digest, payload, _sum(payload), *file, time.time(), int(pinned))
+        row = (digest, payload, _sum(payload), *file, time.time() + held_seconds, int(pinned))
         with self._lock:
             old = self._database.execute("SELECT file FROM entries WHERE digest = ?", (digest,)).fetchone()
-            self._database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._database.commit()
+            try:
+                self._database.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+                self._database.commit()
+            except sqlite3.Error as error:  # such as a full disk: what was there stays
+                self._database.rollback()
+                if file[0] is not None:
+                    _unlink(self.folder / file[0])
+                raise OSError(f"{self.folder} cannot be written: {error}") from error
             self.bytes += size - self._sizes.get(digest, 0)
             self._sizes[digest] = size
             if old is not None and old[0] is not None:
@@ -239,21 +258,21 @@ class DiskTier:
         return name, size, file_sum
 
     def _evict(self) -> None:
-        """Down to nine tenths of the limit, least recently used first."""
+        """Down to nine tenths of the limit, least recently used first; held entries last, and no further than to the limit."""
         self._save_touched()
-        rows = self._database.execute("SELECT digest, length(payload) + file_bytes FROM entries WHERE pinned = 0 ORDER BY used")
-        excess = self.bytes - self.limit * 9 // 10
-        leaving = []
-        for digest, size in rows:
-            if excess <= 0:
+        rows = self._database.execute("SELECT digest, length(payload) + file_bytes, used FROM entries WHERE pinned = 0 ORDER BY used")
+        now, left, leaving = time.time(), self.bytes, []
+        for digest, size, used in rows:
+            if left <= (self.limit if used > now else self.limit * 9 // 10):
                 break
             leaving.append(digest)
-            excess -= size
+            left -= size
         self.remove(leaving)
 
     def _save_touched(self) -> None:
         touched, self._touched = self._touched, {}
-        self._database.executemany("UPDATE entries SET used = ? WHERE digest = ?", [(used, digest) for digest, used in touched.items()])
+        rows = [(used, digest) for digest, used in touched.items()]
+        self._database.executemany("UPDATE entries SET used = max(used, ?) WHERE digest = ?", rows)
         self._database.commit()
 
     def _sweep(self) -> None:

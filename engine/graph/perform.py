@@ -173,8 +173,6 @@ class Work:
     def _outcome(self, step: Step, call: Call, returned: Any, seconds: float) -> Outcome:
         kind = step.kind
         kind.took(seconds)
-        if kind.definition.context is not None and not step.partial:
-            self._cache.drop_state(call.digest)
         if isinstance(returned, Expand):
             return Outcome(returned, seconds=seconds)
         ui, values = kind.definition.unpack(returned)
@@ -189,16 +187,26 @@ class Work:
         ui = calling.join_shown([outcome.ui for outcome in outcomes])
         seconds = sum(outcome.seconds for outcome in outcomes)
         if any(isinstance(outcome.outputs, Expand) for outcome in outcomes):
+            self._drop_states(step, calls)
             return self._expand(step, calls, outcomes, ui, seconds)
         outputs = calling.join([outcome.outputs for outcome in outcomes], len(step.kind.routes))  # type: ignore[misc]
         result = Result(outputs, ui=ui, files=self._stamps(ui) if ui else (), seconds=seconds)
+        stored = None
         if step.kept and not any(outcome.blocked for outcome in outcomes):
-            self._cache.put(step.digest, result, step.kind.info, pinned=bool(step.node.meta.get("pinned")))
+            pinned = bool(step.node.meta.get("pinned"))
+            stored = step.digest if self._cache.put(step.digest, result, step.kind.info, pinned=pinned) else None
+        self._drop_states(step, calls, stored)
         if step.started:
             return partial(self._run.done, step, result, step.reason, cached=False)
         tiers = {outcome.tier for outcome in outcomes}
         reason = "blocked" if any(outcome.blocked for outcome in outcomes) else "hit disk" if "disk" in tiers else "hit memory"
         return partial(self._run.done, step, result, reason if outcomes else "empty series", cached=True)
+
+    def _drop_states(self, step: Step, calls: list[Call], stored: bytes | None = None) -> None:
+        """What calls that are done saved to go on from. stored: the digest under which their result is on its way to the disk."""
+        if step.kind.definition.context is not None and not step.partial:
+            for call in calls:
+                self._cache.drop_state(call.digest, stored=stored)
 
     def _expand(
         self, step: Step, calls: list[Call], outcomes: list[Outcome], ui: dict[str, Any] | None, seconds: float

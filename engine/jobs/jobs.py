@@ -288,12 +288,13 @@ class Jobs:
 
     async def _gave_way(self, running: Running) -> None:
         """The running job stopped at a step, with what it needs to go on kept by its nodes."""
-        job_id, reason = running.job.id, "Paused" if running.giving_way == "paused" else "Made way for another job"
-        if running.giving_way == "paused":
-            job = await self.store.pause(job_id, reason)
-        else:
-            job = await self.store.interrupt(job_id, reason, Result(), crashed=False, park_after=PARK_AFTER)
-        changes = {"state": job.state.value, "reason": reason}
+        job_id = running.job.id
+        if running.giving_way != "paused":
+            reason = "Made way for another job"
+            job = await self.store.interrupt(job_id, reason, running.result, crashed=False, park_after=PARK_AFTER)
+        if running.giving_way == "paused":  # perhaps only while the store wrote
+            job = await self.store.pause(job_id, "Paused")
+        changes = {"state": job.state.value, "reason": job.reason}
         self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence, **changes)])
         self._running = None
         if job.state is State.QUEUED:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from engine.errors import Preempted, Unstorable
-from engine.graph.cache import Cache
+from engine.graph.cache import Cache, _state_key
 from engine.graph.cancel import CancelToken
 from engine.graph.checkpoint import Checkpoint
 from engine.graph.context import Context, JobInfo
 from engine.graph.disk_tier import DiskTier
 from engine.graph.events import GAVE_WAY, JobFinished
+from engine.graph.items import Item, Result, item_key
 from engine.graph.records import RecordStore
 from tests.graph.conftest import graph, reasons
 from tests.graph.traced_nodes import study
@@ -66,6 +68,7 @@ def test_it_goes_on_where_it_made_way_and_comes_to_the_same(lab, tmp_path, resta
         lab.renew(disk(tmp_path))
     assert lab.value(learning(), "out") == expected(10)
     assert done + steps_of(lab) == list(range(10))
+    lab.executor.cache.flush()
     assert lab.executor.cache.load_state(bytes.fromhex(outcome.records["t"].digest)) is None  # done: nothing to go on from
 
 
@@ -139,6 +142,68 @@ def test_the_last_state_stays_when_a_new_one_cannot_be_kept(tmp_path):
     cache.save_state(b"d" * 16, {"step": 2})
     assert cache.load_state(b"d" * 16) == {"step": 2} and len(cache.disk) == 1
     cache.close()
+
+
+def test_an_abandoned_state_leaves_with_time_and_one_in_use_does_not(tmp_path, monkeypatch):
+    """States are not pinned: those of trainings that nobody goes on with would fill the disk."""
+    cache = disk(tmp_path)
+    cache.disk.limit = 100_000
+    cache.save_state(b"abandoned", {"weights": "x" * 30_000})
+    first = time.time()
+    for day in (0, 3, 6, 8, 9):
+        monkeypatch.setattr(time, "time", lambda day=day: first + day * 86_400)
+        cache.save_state(b"in use", {"weights": "x" * 30_000})
+        for number in range(4):
+            digest = f"{day} {number}".encode()
+            cache.disk.put(digest, Result(((Item("y" * 20_000, item_key(digest, 0)),),)), ("STRING",))
+        cache.flush()
+        assert cache.load_state(b"in use") is not None and cache.disk.bytes <= 100_000
+        assert (_state_key(b"abandoned") in cache.disk) == (day < 7), day
+    cache.close()
+
+
+def test_states_alone_may_fill_the_disk_and_no_more(tmp_path):
+    cache = disk(tmp_path)
+    cache.disk.limit = 100_000
+    for number in range(4):
+        cache.save_state(f"{number}".encode(), {"weights": "x" * 48_000})
+    assert [number for number in range(4) if cache.load_state(f"{number}".encode()) is not None] == [2, 3]
+    cache.close()
+
+
+def test_a_state_goes_only_when_the_result_is_on_the_disk(lab, tmp_path, monkeypatch):
+    """So that a process that ends in between, or a full disk, costs nothing."""
+    cache = disk(tmp_path)
+    lab.renew(cache)
+    outcome = interrupted(lab, learning(), 4, CancelToken.give_way)
+    digest = bytes.fromhex(outcome.records["t"].digest)
+    insert = cache.disk._insert
+
+    def full(task):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.disk, "_insert", full)
+    assert lab.value(learning(), "out") == expected(10)
+    cache.flush()
+    assert cache.load_state(digest) is not None
+    monkeypatch.setattr(cache.disk, "_insert", insert)
+    cache.clear(memory=True)
+    assert lab.value(learning(), "out") == expected(10)
+    cache.flush()
+    assert cache.load_state(digest) is None and cache.where(digest)
+
+
+def test_a_full_disk_leaves_the_state_that_was_kept(tmp_path, monkeypatch):
+    cache = disk(tmp_path)
+    cache.save_state(b"digest", {"step": 1})
+    cache.disk._database.execute(f"PRAGMA max_page_count = {cache.disk._database.execute('PRAGMA page_count').fetchone()[0]}")
+    with pytest.raises(OSError, match="full"):
+        cache.save_state(b"digest", {"step": 2, "weights": "x" * 1_000_000})
+    assert cache.load_state(b"digest") == {"step": 1}
+    cache.close()
+    again = disk(tmp_path)
+    assert again.load_state(b"digest") == {"step": 1}
+    again.close()
 
 
 def test_a_node_is_tested_by_calling_it():

@@ -144,6 +144,24 @@ async def test_a_job_that_is_cancelled_while_it_makes_way_does_not_run_again(ben
     assert bench.jobs.remaining == 0
 
 
+async def test_a_job_that_is_paused_while_it_makes_way_is_paused(bench, monkeypatch):
+    await bench.submit("a", wait=True)
+    await bench.state("a", State.RUNNING)
+    interrupt = bench.jobs.store.interrupt
+
+    async def paused_meanwhile(*args, **values):
+        await bench.jobs.pause("a")
+        return await interrupt(*args, **values)
+
+    monkeypatch.setattr(bench.jobs.store, "interrupt", paused_meanwhile)
+    end = {"type": "job_finished", "state": GAVE_WAY, "sequence": 2 * ATTEMPT_SPAN - 1, "error": None}
+    await bench.jobs._on_frame(Frame({"type": "events", "job": "a"}, (json.dumps([end]).encode(),)))
+    job = await bench.jobs.store.get("a")
+    assert (job.state, job.reason, bench.jobs.waiting) == (State.PAUSED, "Paused", [])
+    await bench.jobs.release("a")
+    await bench.state("a", State.RUNNING)
+
+
 async def test_a_waiting_job_is_cancelled_at_once(bench):
     await bench.submit("a", wait=True)
     await bench.submit("b")
