@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from .conftest import PATIENCE, Canvas
-from .test_files import drop, easel
+from .test_files import GRAPH, drop, easel
 
 pytestmark = pytest.mark.browser
 
@@ -69,6 +69,18 @@ def test_a_node_that_is_drawn_alone_is_the_same_as_with_all_others(canvas: Canva
     for edit in ("easel.setInput('sampler', 'steps', 3)", "easel.does('duplicate')", "easel.does('delete')", "easel.does('undo')"):
         canvas.page.evaluate(f"{edit}; easel.editor.renderer.paint()")
         assert same(canvas.page.evaluate(f"() => {{ {DIFFERENCE} return difference(); }}")), edit
+
+
+def test_what_a_run_changes_is_drawn_and_what_the_one_before_left_is_gone(canvas: Canvas) -> None:
+    page = canvas.page
+    drop(canvas, "sum.json", easel(GRAPH).encode())
+    expect(canvas.nodes).to_have_count(2)
+    for value, shown in ((1, "shows 3"), (7, "shows 9"), (7, "cached")):
+        canvas.set("add", "a", value)
+        page.keyboard.press("Control+Enter")
+        expect(page.locator("#outline li[data-id=show]")).to_contain_text(shown)
+        canvas.finished()
+        assert same(page.evaluate(f"() => {{ {DIFFERENCE} return difference(); }}")), shown
 
 
 def test_little_is_loaded_before_the_page_can_be_used(canvas: Canvas) -> None:

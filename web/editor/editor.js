@@ -118,6 +118,13 @@ export class Editor {
     return this.run?.pictures.get(this.path + id) ?? this.scene.nodes.get(id)?.loaded ?? [];
   }
 
+  /** The run changed. @param {string[] | null} ids the nodes that it tells something else of, by their flat ids; null for all of them */
+  drawRun(ids) {
+    const { path, renderer } = this;
+    renderer.draw(ids && []);
+    if (ids) renderer.drawNodes(this.views(ids.flatMap((id) => (id.startsWith(path) ? [id.slice(path.length)] : []))));
+  }
+
   /** What is wrong with a node of what is open. @param {string} id @returns {any[]} */
   problemsOf(id) {
     return this.problems.get(this.path + id) ?? [];

@@ -96,10 +96,10 @@ export class Jobs {
   follow(id, doc, shown = true) {
     const { editor, events } = this.app;
     this.followed?.stop();
-    const run = new Run(id, doc, (pictures) => {
+    const run = new Run(id, doc, (pictures, ids) => {
       if (editor.run !== run) return;
       if (pictures) editor.layout();
-      else editor.renderer.draw();
+      editor.drawRun(ids);
       events.emit("run", run);
     });
     run.warned = (id, message, hint) => this.app.say(t("run.warning", { node: editor.titleOf(id) || id, what: message }), "error", hint);
@@ -109,10 +109,11 @@ export class Jobs {
       editor.run = run;
     }
     editor.layout();
+    editor.drawRun(null);
     events.emit("run", editor.run);
     this.keep();
     clearInterval(this.clock);
-    this.clock = window.setInterval(() => run.busy ? run.changed(false) : clearInterval(this.clock), 1000);
+    this.clock = window.setInterval(() => run.busy ? run.tick() : clearInterval(this.clock), 1000);
     run.follow(() => this.app.guard(() => this.over(run)));
   }
 

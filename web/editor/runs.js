@@ -12,7 +12,8 @@ const LONGEST = 20_000;
 const PICTURES = /\.(png|jpe?g|webp|gif|bmp|avif)$/i;
 
 export class Run {
-  /** @param {string} id of the job @param {Map<string, any>} doc @param {(pictures: boolean) => void} changed with true when nodes have other pictures */
+  /** @param {string} id of the job @param {Map<string, any>} doc @param {(pictures: boolean, ids: string[] | null) => void} changed with true when
+   * nodes have other pictures; and which nodes changed, null for any */
   constructor(id, doc, changed) {
     this.id = id;
     this.doc = doc;
@@ -85,7 +86,7 @@ export class Run {
   heal(broken) {
     if (this.broken === broken) return;
     this.broken = broken;
-    this.changed(false);
+    this.changed(false, []);
   }
 
   /** The server refused the stream: the job may be gone, or the server not up yet. @param {() => void} over */
@@ -158,7 +159,7 @@ export class Run {
       const next = told(event, this.states.get(id), event.node_id !== id);
       if (next) this.states.set(id, next);
     }
-    this.changed(pictures);
+    this.changed(pictures, event.node_id ? ids : null);
   }
 
   /** What an output node shows: pictures, texts, and the names of other files. @param {string[]} ids @param {Record<string, any>} ui */
@@ -179,7 +180,7 @@ export class Run {
       const image = new Image();
       image.onload = () => {
         if (images.every((item) => item.complete)) for (const id of ids) this.pictures.set(id, images);
-        this.changed(false);
+        this.changed(false, ids);
       };
       image.src = source;
       return image;
@@ -194,7 +195,12 @@ export class Run {
       const state = this.states.get(id);
       if (state && !state.reason) state.reason = reason;
     }
-    this.changed(false);
+    this.changed(false, []);
+  }
+
+  /** A second went by: what runs shows for how long. */
+  tick() {
+    this.changed(false, [...this.states].flatMap(([id, { state }]) => (state === "running" ? [id] : [])));
   }
 }
 
