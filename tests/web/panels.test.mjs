@@ -5,6 +5,7 @@ globalThis.navigator ??= /** @type {any} */ ({ platform: "" }); // node knows it
 const { addNode, connect, entryOf, inputsOf, nodesOf } = await import("../../web/editor/document.js");
 const { read } = await import("../../web/editor/json.js");
 const { chosen } = await import("../../web/panels/log.js");
+const { mostStrokes } = await import("../../web/panels/mask_editor.js");
 const { startsIn } = await import("../../web/panels/queue.js");
 const { bucketPlan, fill, resultOf, stepsOf } = await import("../../web/panels/training_workflow.js");
 const { readFileSync } = await import("node:fs");
@@ -14,6 +15,12 @@ test("when a waiting job begins is told from what the last ones took", () => {
   assert.equal(startsIn(0, [10, 20], null), 0);
   assert.equal(startsIn(2, [10, 20], 5), 2 * 15 + 10);
   assert.equal(startsIn(1, [10], 60), 10, "the job that runs takes longer than the others did");
+});
+
+test("strokes of a mask that can be taken back fill no memory, however large the picture", () => {
+  assert.equal(mostStrokes(512, 512), 50);
+  assert.ok(4 * 4096 * 4096 * mostStrokes(4096, 4096) <= 256e6);
+  assert.equal(mostStrokes(20_000, 20_000), 1);
 });
 
 test("the log is chosen by level and words", () => {

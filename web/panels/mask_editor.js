@@ -6,6 +6,11 @@ import { button, dialog, el } from "./dom.js";
 /** @typedef {import("../editor/app.js").App} App */
 
 const MOST_STROKES = 50;
+/** Of strokes that can be taken back: each keeps the whole mask. */
+const MOST_BYTES = 256e6;
+
+/** How many strokes on a picture of this size can be taken back, at least one. @param {number} width @param {number} height */
+export const mostStrokes = (width, height) => Math.max(1, Math.min(MOST_STROKES, Math.floor(MOST_BYTES / (4 * width * height))));
 
 /** @param {App} app @param {{src: string, name: string}} picture @returns {Promise<import("../editor/api.js").FileRecord | null>} the new file in input, null when given up */
 export async function editMask(app, picture) {
@@ -25,7 +30,7 @@ export async function editMask(app, picture) {
 
   const keep = () => {
     past.push(pen.getImageData(0, 0, width, height));
-    if (past.length > MOST_STROKES) past.shift();
+    if (past.length > mostStrokes(width, height)) past.shift();
   };
   const back = () => {
     const last = past.pop();

@@ -47,7 +47,7 @@ export function mount(element, app) {
   async function heard(told) {
     paused = told.paused;
     pause.textContent = paused ? t("queue.resume") : t("queue.pause");
-    state.textContent = [told.running ? t("queue.runs") : t("queue.rests"), t("queue.wait", { count: told.waiting.length }), paused ? t("queue.paused") : ""].filter(Boolean).join(" · ");
+    state.textContent = [told.running ? t("queue.runs") : t("queue.rests"), t("queue.wait", { count: told.remaining - (told.running ? 1 : 0) }), paused ? t("queue.paused") : ""].filter(Boolean).join(" · ");
     clear.disabled = !told.waiting.length;
     const mine = (asked.queue += 1);
     const { jobs } = await app.api.get("queue");
