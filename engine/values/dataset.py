@@ -240,7 +240,7 @@ class TrainingSetCodec:
 @port("TRAINING_SET", color="#9ccc65", codec=TrainingSetCodec())
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """A dataset whose pictures are encoded: what a trainer draws batches from (`engine.diffusion.training.training_set.Batches`).
+    """A dataset whose pictures are encoded: what a trainer draws batches from (`engine.diffusion.training.batches.Batches`).
 
     cuts, latents: for each example its possible cuts and, in the same order, the safetensors file of each: `mean` and `logvar`
     [C, h, w] float32 of the VAE's posterior, in the VAE's space, and `mask` [1, h, w] in 0..1 where the example has one.

@@ -227,7 +227,7 @@ class StateCodec:
 class TrainingState:
     """Everything that the next step depends on besides the settings and the data: weights, optimizer, schedule, scaler, averages.
 
-    tensors: by `part.name`, on the CPU: `adapter.` by the names of adapter files, `average.` likewise, `optimizer.` and `scaler.`.
+    tensors: by `part.name`, on the CPU: `adapter.` by the names of adapter files, `average.` likewise, `optimizer.`.
     record: the rest, as JSON: step (optimizer steps done), curve (rows of LossCurve), and what belongs to the tensors.
     Random numbers are made from the seed and the step, so no generator is part of it.
     """

@@ -195,8 +195,10 @@ def _inspect(path: Path, max_pixels: int) -> _Seen | str:
     try:
         upright = read_upright(path, max_pixels)
         return _Seen(*upright.rgb.size, digest_of(path), upright.alpha is not None)
-    except (EaselError, OSError) as error:
+    except EaselError as error:
         return str(error)
+    except OSError as error:
+        return _why(error)
 
 
 def _example(
@@ -242,10 +244,15 @@ def _caption_lines(folder: Folder, name: str, reading: Reading, report: _Report)
             return []
         return [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
     except OSError as error:
-        report.faults.append(f"{beside}: {error}")
+        report.faults.append(f"{beside}: {_why(error)}")
     except UnicodeDecodeError:
         report.faults.append(f"{beside}: its text is not UTF-8")
     return []
+
+
+def _why(error: OSError) -> str:
+    """Without the path, which a person knows by another name."""
+    return error.strerror or "it cannot be read"
 
 
 def _caption_file(name: str, reading: Reading, files: frozenset[str]) -> str | None:

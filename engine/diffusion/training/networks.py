@@ -244,6 +244,8 @@ def sizes_of(weights: Weights, adapter: Adapter) -> dict[str, Size]:
     for path, large in ((target.path, target.large) for target in found):
         rank, alpha = (adapter.conv_rank, adapter.conv_alpha) if large else (adapter.rank, adapter.alpha)
         if (own := rules.of(path)) is not None:
+            if own and adapter.kind not in READ_BY["rank"]:
+                raise InvalidInput(f"ranks: {own:g} has no effect on {adapter.kind}, which has no rank.", hint="0 leaves a module out.")
             rank, alpha = int(own), alpha * own / rank
         if rank:
             sizes[path] = Size(rank, alpha)

@@ -292,16 +292,15 @@ def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:
 
 
 def check_same(state: TrainingState, recipe: Recipe) -> None:
-    """Raise InvalidInput for a state of other settings, naming one."""
-    before, now = state.record["recipe"], recipe.model_dump(mode="json")
-    changed = [name for name in now if before.get(name) != now[name]]
-    if not changed:
+    """Raise InvalidInput for a state of other settings, naming one. What was no setting yet when it was made was as it is by default."""
+    before, now = (made.model_dump(mode="json") for made in (Recipe.model_validate(state.record["recipe"]), recipe))
+    name = next((name for name in now if before[name] != now[name]), None)
+    if name is None:
         return
-    name = changed[0]
-    old, new = before.get(name), now[name]
+    old, new = before[name], now[name]
     if isinstance(new, dict) and isinstance(old, dict):
-        inner = next(key for key in new if old.get(key) != new[key])
-        name, old, new = f"{name}.{inner}", old.get(inner), new[inner]
+        inner = next(key for key in new if old[key] != new[key])
+        name, old, new = f"{name}.{inner}", old[inner], new[inner]
     raise InvalidInput(
         f"The state was made with {name} = {old}, this training has {new}.",
         hint="Continue with the same settings, or start from its LoRA instead of its state.",

@@ -16,6 +16,7 @@ from engine.diffusion.training.holding_out import held_out
 from engine.diffusion.training.opening import open_trainer
 from engine.diffusion.training.result import curve_of, lora_of
 from engine.diffusion.training.segment import train
+from engine.diffusion.training.trainer import check_same
 from engine.errors import Cancelled, InvalidInput
 from engine.graph.cache import Cache
 from engine.graph.checkpoint import Checkpoint
@@ -187,6 +188,15 @@ def test_a_state_of_other_settings_is_refused_by_name(run):
             run(other, 2, state=state)
 
 
+def test_a_state_from_before_there_was_a_setting_goes_on_with_its_default() -> None:
+    kept = recipe().model_dump(mode="json")
+    del kept["adapter"]["constraint"]
+    state = TrainingState({}, {"step": 1, "recipe": kept})
+    check_same(state, recipe())
+    with pytest.raises(InvalidInput, match=r"adapter\.constraint = 0\.0"):
+        check_same(state, recipe(Adapter(rank=4, alpha=4, constraint=0.1)))
+
+
 def test_text_encoder_rates_and_its_share_of_the_training(run):
     """After its share the text encoder stays as it is."""
     settings = recipe(Adapter(rank=4, text_encoder=True), optimizer=Optimizer(rate=1e-3, text_rate=1e-3, text_share=0.2))
@@ -264,6 +274,7 @@ def test_a_rule_keeps_alpha_by_rank_of_its_kind_of_module(run):
         (Adapter(magnitude=True, max_norm=1), "max_norm"), (Adapter(ranks="no_such_block = 4"), "fits no module"),
         (Adapter(ranks="mid_block"), "no rule"), (Adapter(ranks="( = 4"), "no rule"), (Adapter(ranks=". = 0"), "changes no module"),
         (Adapter(ranks="(a+)+$ = x"), "no rule"), (Adapter(conv_alpha=4), "conv_alpha = 4 has no effect"),
+        (Adapter(kind="ia3", ranks="attn1 = 4"), "ranks: 4 has no effect on ia3"),
         (Adapter(kind="ia3", rank=4), "rank = 4 has no effect on ia3"), (Adapter(kind="oft", alpha=1), "alpha = 1.0 has no effect on oft"),
         (Adapter(kind="oft", rank_dropout=0.1), "rank_dropout"), (Adapter(constraint=1), "constraint"),
         (Adapter(kind="oft", rank=1), "one row"), (Adapter(kind="full", max_norm=1), "max_norm"),
