@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.diffusion.families import ADAPTERS, FAMILIES
-from engine.diffusion.families.adapters import AdapterPart, Place
+from engine.diffusion.families.adapters import AdapterPart
 from engine.diffusion.families.unet_layout import Shapes
 from engine.values.weights import Weights
 
@@ -66,11 +66,6 @@ def targets(network: Network, *, attention_only: bool = False, convolutions: boo
         if added or pattern.fullmatch(path):
             found.append(Target(path, len(shape) == 4 and tuple(shape[2:]) != (1, 1)))
     return found
-
-
-def place_of(network: Network, path: str) -> Place:
-    """Where kohya's format keeps a module."""
-    return network.adapters.names(network.config).place(path)
 
 
 def kohya_names(network: Network, paths: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from engine.diffusion.pixels.resize import fit_to
 from engine.diffusion.sampling.conditions import repeat_to
 
 
@@ -76,8 +75,3 @@ def _fade(length: int, feather: int, inside: tuple[bool, bool]) -> Tensor:
     if inside[1]:
         fade = fade * ramp.flip(0)
     return fade
-
-
-def stacked(first: Tensor, second: Tensor) -> Tensor:
-    """Two batches [B, C, h, w] as one, the second resized from its middle to the first's size."""
-    return torch.cat([first, fit_to(second, first).to(first)])

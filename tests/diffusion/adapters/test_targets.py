@@ -4,7 +4,7 @@ import pytest
 
 from engine.diffusion.adapters.names import dotted
 from engine.diffusion.adapters.reading import locate
-from engine.diffusion.adapters.targets import kohya_names, place_of, targets
+from engine.diffusion.adapters.targets import kohya_names, targets
 from engine.diffusion.families import ADAPTERS
 from tests.diffusion.adapters.networks import BUILDERS, network
 
@@ -28,7 +28,7 @@ def networks():
 def test_as_many_modules_as_kohya_trains(networks, name, usual, with_convolutions):
     for convolutions, count in ((False, usual), (True, with_convolutions)):
         found = targets(networks[name], convolutions=convolutions)
-        assert len({place_of(networks[name], target.path).stored for target in found}) == count
+        assert len(set(kohya_names(networks[name], [target.path for target in found]).values())) == count
 
 
 def test_convolutions_over_more_than_one_pixel_and_others(networks):

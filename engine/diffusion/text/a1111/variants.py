@@ -38,11 +38,6 @@ def fill_in(text: str, random: Random, lines_of: LinesOf) -> str:
     return _ESCAPED.sub(r"\1", _Filler(random, lines_of).fill(text, 0))
 
 
-def wildcards_in(text: str) -> list[str]:
-    """The names of the wildcards that a text itself calls."""
-    return _WILDCARD.findall(text)
-
-
 class _Filler:
     def __init__(self, random: Random, lines_of: LinesOf) -> None:
         self.random, self.lines_of = random, lines_of
