@@ -154,7 +154,7 @@ class Api(TestClient):
 
     async def entry(self, prompt_id: str) -> dict[str, Any]:
         """The history entry of a job, once it is over."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (found := await self.json("GET", f"/history/{prompt_id}")):
                 await asyncio.sleep(0.01)
         return found[prompt_id]
@@ -164,7 +164,7 @@ class Api(TestClient):
 
     async def until_running(self, job_id: str) -> None:
         """Until the job's first node is at work."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 progress = (await self.json("GET", f"/api/v1/jobs/{job_id}"))["progress"]
                 if progress is not None and (progress["done"] or progress["nodes"]):

@@ -23,7 +23,7 @@ class Ear:
         self.pictures: list[bytes] = []
 
     async def next(self) -> dict:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 received = await self.socket.receive()
                 assert received.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY), received

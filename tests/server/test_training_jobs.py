@@ -34,7 +34,7 @@ def no_steps(api):
 
 
 async def state(api, job_id, *wanted):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (job := await api.json("GET", f"/api/v1/jobs/{job_id}"))["state"] not in wanted:
             await asyncio.sleep(0.01)
     return job

@@ -24,7 +24,7 @@ async def submit(api, workflow, status=201, **more):
 
 
 async def over(api, job_id):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (job := await api.json("GET", f"/api/v1/jobs/{job_id}"))["state"] not in ("succeeded", "failed", "cancelled", "parked"):
             await asyncio.sleep(0.01)
     return job

@@ -73,7 +73,7 @@ async def test_a_running_job_is_paused_and_goes_on(api):
     job_id = (await submit(api, one("Wait", steps=40)))["id"]
     await api.until_running(job_id)
     await api.json("POST", f"/api/v1/jobs/{job_id}/pause")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (job := await api.json("GET", f"/api/v1/jobs/{job_id}"))["state"] != "paused":
             await asyncio.sleep(0.01)
     assert job["crashes"] == 0
@@ -113,7 +113,7 @@ async def test_files_of_a_job_are_told_and_go_with_it_if_asked(api):
 
 async def test_a_stream_tells_of_the_queue(api):
     seen = []
-    async with asyncio.timeout(20), api.get("/api/v1/events") as response:
+    async with asyncio.timeout(60), api.get("/api/v1/events") as response:
         assert response.headers["Content-Type"] == "text/event-stream"
         job_id = None
         async for line in response.content:
@@ -163,7 +163,7 @@ async def test_there_are_not_more_streams_than_there_may_be(api, monkeypatch):
     assert "Close pages" in refused["error"]["hint"]
     for stream in streams:
         stream.close()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(api.app[SERVER].jobs.listeners) > 1:
             await api.json("POST", "/api/v1/queue/resume")  # a stream notices that its client is gone when it has something to say
             await asyncio.sleep(0.05)

@@ -192,7 +192,7 @@ async def test_the_worker_does_not_outlive_a_server_that_is_killed(data):
 
 
 async def _stats(api):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not (stats := api.server.app[SERVER].supervisor.stats):
             await asyncio.sleep(0.05)
     return stats
