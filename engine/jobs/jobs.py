@@ -312,6 +312,7 @@ class Jobs:
         job = await self.store.finish(running.job.id, state, reason, running.result, rows)
         self.journal.saved(job.id)
         self._running = None
+        log.info("Job %s: %s after %.1f s%s", job.id, state, (job.finished or 0) - (job.started or 0), f": {reason}" if reason else "")
         self._tell(lambda listener: listener.on_events(job, running.result, [last], ()))
         self._tell_queue()
         self._over(job)

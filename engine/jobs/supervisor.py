@@ -150,6 +150,7 @@ class Supervisor:
                     case "ready":
                         self.hello = frame.header["about"]
                         self.ready = was_ready = True
+                        log.info("The worker is ready")
                         self._up.set()
                         self._on_ready()
                     case "alive":

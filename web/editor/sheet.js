@@ -70,6 +70,7 @@ function keysButton(app, command, say) {
     waits = false;
     button.classList.remove("waits");
     button.classList.toggle("own", command.id in app.own);
+    button.classList.toggle("unbound", !app.keysOf(command).length);
     keys.textContent = shown(app, command);
     button.setAttribute("aria-label", t("sheet.change", { command: command.title, keys: keys.textContent }));
   };

@@ -55,7 +55,7 @@ export function mount(element, app) {
     if (!start) for (const name of [...chosen]) if (!found.some((/** @type {Picture} */ picture) => picture.name === name)) chosen.delete(name);
     const tiles = found.map(tile);
     if (start) grid.append(...tiles);
-    else grid.replaceChildren(...(tiles.length ? tiles : [el("p", { class: "dim" }, t("gallery.none"))]));
+    else grid.replaceChildren(...(tiles.length ? tiles : [el("p", { class: "dim", role: "listitem" }, t("gallery.none"))]));
     told();
   }
 

@@ -26,7 +26,7 @@ export function mount(element, app) {
     const { files } = await app.api.get(`models/${encodeURIComponent(folder.value)}?${new URLSearchParams({ search: search.value, limit: "200" })}`);
     if (mine !== asked) return; // another question was asked meanwhile
     const cards = files.map((/** @type {any} */ file) => card(app, folder.value, file));
-    list.replaceChildren(...(cards.length ? cards : [el("p", { class: "dim" }, t("models.none", { folder: folder.value }))]));
+    list.replaceChildren(...(cards.length ? cards : [el("p", { class: "dim", role: "listitem" }, t("models.none", { folder: folder.value }))]));
   }
 
   async function start() {

@@ -84,6 +84,7 @@ export function mount(element, app) {
     app.guard(async () => {
       await shown.settled(); // a caption may have been written a moment ago
       follow((await app.api.submit(filled())).id);
+      live.scrollIntoView({ block: "nearest" });
     });
   });
 
