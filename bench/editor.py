@@ -29,12 +29,14 @@ FRAMES = 200
 COLUMNS = 40
 
 PAN = """async ([frames, scale]) => {
+    const SETTLE = 10; // frames: after a load the list for screen readers is made, which is not panning
     const { view, renderer } = easel.editor;
     Object.assign(view, { scale, x: 0, y: 0 });
     const between = [], painting = [];
     let last = 0;
-    for (let frame = 0; frame <= frames; frame += 1) {
+    for (let frame = -SETTLE; frame <= frames; frame += 1) {
         const now = await new Promise(requestAnimationFrame);
+        if (frame < 0) continue;
         if (frame) between.push(now - last);
         last = now;
         view.x -= 9;
