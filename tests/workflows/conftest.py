@@ -58,7 +58,11 @@ class Studio:
         """The one picture that a run saved."""
         records = [record for ui in outcome.ui.values() for record in ui.get("images", [])]
         assert len(records) == 1
-        return np.asarray(Image.open(self.runtime.folders.output / records[0]["subfolder"] / records[0]["filename"]).convert("RGB"))
+        return self.image(records[0])
+
+    def image(self, record: dict[str, Any]) -> np.ndarray:
+        """The picture [H, W, 3], uint8, of what a node shows of a saved file."""
+        return np.asarray(Image.open(self.runtime.folders.output / record["subfolder"] / record["filename"]).convert("RGB"))
 
 
 @pytest.fixture(scope="session")
