@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.comfy.protocol.object_info import WIDGET_TYPES, class_info
+from engine.comfy.protocol.ui_parts import definitions, links_of, listed, own_names, place_of, reroutes_of, whole_numbers
 from engine.errors import InvalidWorkflow, Problem
 from engine.graph.catalogue import ANY, Catalogue
 from engine.graph.graph import Link
@@ -37,11 +38,11 @@ def read_ui_workflow(document: Mapping[str, Any], catalogue: Catalogue, limits: 
 
     Raises InvalidWorkflow for a document that is damaged, or that has group nodes: these are not read.
     """
-    definitions = _definitions(document)
-    if sum(len(_listed(graph.get("nodes"))) for graph in (document, *definitions.values())) > limits.nodes:
+    inner = definitions(document)
+    if sum(len(listed(graph.get("nodes"))) for graph in (document, *inner.values())) > limits.nodes:
         raise _refused("too_many_nodes", f"The workflow has more than {limits.nodes} nodes.", "Split it.")
     scope = _Scope(catalogue)
-    for (id, raw), name in zip(definitions.items(), _names(definitions.values()), strict=True):
+    for (id, raw), name in zip(inner.items(), own_names(inner.values()), strict=True):
         scope.subgraphs[id] = _SubgraphReader(raw, scope, name)
     subgraphs = {reader.name: reader.subgraph() for reader in scope.subgraphs.values()}
     reader = _GraphReader(document, scope)
@@ -68,19 +69,19 @@ class _GraphReader:
         self.links: dict[str, tuple[str, int]] = {}
         """Id of each link -> (node, output) where it begins."""
         self.ends: dict[str, tuple[str, int]] = {}
-        for id, origin, end in _links(graph):
+        for id, origin, end in links_of(graph):
             self.links[id] = origin
             self.ends[id] = end
         self.origins: dict[str, Any] = {}
-        self.reroutes, self.last_reroutes = _reroutes(graph)
+        self.reroutes, self.last_reroutes = reroutes_of(graph)
 
     def entries(self) -> dict[str, Entry]:
         return {name: self._entry(node) for name, node in self.nodes.items() if not _is_virtual(node)}
 
     def layout(self) -> dict[str, Any]:
-        places = {name: _place(node) for name, node in self.nodes.items() if not _is_virtual(node)}
+        places = {name: place_of(node) for name, node in self.nodes.items() if not _is_virtual(node)}
         texts = [
-            {"text": str(next(iter(_listed(node.get("widgets_values"))), "")), **_place(node)}
+            {"text": str(next(iter(listed(node.get("widgets_values"))), "")), **place_of(node)}
             for node in self.nodes.values()
             if node["type"] in TEXT_NODES
         ]
@@ -91,7 +92,7 @@ class _GraphReader:
         return None
 
     def _nodes(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        for node in _listed(self.graph.get("nodes")):
+        for node in listed(self.graph.get("nodes")):
             if not isinstance(node, dict) or not isinstance(node.get("type"), str) or not isinstance(node.get("id"), int | str):
                 raise _refused("invalid_node", "A node of the workflow has no type or no id.", "Save the file again in ComfyUI.")
             if node["type"].startswith(GROUP_NODES):
@@ -110,7 +111,7 @@ class _GraphReader:
         if isinstance(mode, int) and mode in MODES:
             meta["mode"] = MODES[mode]
         inputs = subgraph.values_of(node, meta) if subgraph else self._values(class_type, node, meta)
-        for slot in _listed(node.get("inputs")):
+        for slot in listed(node.get("inputs")):
             if isinstance(slot, dict) and slot.get("link") is not None and isinstance(slot.get("name"), str):
                 name = subgraph.renamed.get(slot["name"]) if subgraph else slot["name"]
                 value = self._origin(str(slot["link"]))
@@ -123,7 +124,7 @@ class _GraphReader:
         named = node.get("widgets_values_named", node.get("widgets_values"))
         if isinstance(named, dict):
             return {name: value for name, value in named.items() if value is not None}
-        values = _listed(node.get("widgets_values"))
+        values = listed(node.get("widgets_values"))
         found = self.scope.catalogue.find(class_type)
         if found is None:
             if values:
@@ -161,7 +162,7 @@ class _GraphReader:
             if node is None or node["type"] != REROUTE:
                 self.origins[link] = self.given(slot) if name == INPUTS else self._carried(node, name, slot)
                 break
-            inputs = _listed(node.get("inputs"))
+            inputs = listed(node.get("inputs"))
             link = str(inputs[0].get("link")) if inputs and isinstance(inputs[0], dict) else ""
         found = self.origins[link]
         self.origins.update(dict.fromkeys(passed, found))
@@ -174,7 +175,7 @@ class _GraphReader:
                 continue
             subgraph = self.scope.subgraphs.get(node["type"])
             found: dict[str, Any] = {}
-            for slot in _listed(node.get("inputs")):
+            for slot in listed(node.get("inputs")):
                 if isinstance(slot, dict) and slot.get("link") is not None and isinstance(slot.get("name"), str):
                     points = self._points(str(slot["link"]))
                     shown = subgraph.renamed.get(slot["name"]) if subgraph else slot["name"]
@@ -194,11 +195,11 @@ class _GraphReader:
             node = self.nodes.get(self.links.get(link, ("", 0))[0])
             if node is None or node["type"] != REROUTE or len(points) >= MOST_POINTS:
                 break
-            place = _place(node)
+            place = place_of(node)
             if "pos" in place:
                 width, height = place.get("size", (0, 0))
                 points.append([place["pos"][0] + width // 2, place["pos"][1] + height // 2])
-            inputs = _listed(node.get("inputs"))
+            inputs = listed(node.get("inputs"))
             link = str(inputs[0].get("link")) if inputs and isinstance(inputs[0], dict) else ""
         return points[::-1]
 
@@ -206,7 +207,7 @@ class _GraphReader:
         if node is None or node["type"] in TEXT_NODES:
             return None
         if node["type"] == PRIMITIVE:
-            return next(iter(_listed(node.get("widgets_values"))), None)
+            return next(iter(listed(node.get("widgets_values"))), None)
         subgraph = self.scope.subgraphs.get(node["type"])
         if subgraph is None:
             return Link(name, slot)
@@ -214,8 +215,8 @@ class _GraphReader:
         return Link(name, places.index(slot)) if slot in places else None
 
     def _groups(self) -> Iterator[dict[str, Any]]:
-        for group in _listed(self.graph.get("groups")):
-            bounds = _numbers(group.get("bounding"), 4) if isinstance(group, dict) else None
+        for group in listed(self.graph.get("groups")):
+            bounds = whole_numbers(group.get("bounding"), 4) if isinstance(group, dict) else None
             if bounds is not None:
                 yield {"title": str(group.get("title") or "Group"), "pos": bounds[:2], "size": bounds[2:], "color": group.get("color")}
 
@@ -226,8 +227,8 @@ class _SubgraphReader(_GraphReader):
     def __init__(self, graph: Mapping[str, Any], scope: _Scope, name: str) -> None:
         super().__init__(graph, scope)
         self.name = name
-        self.slots = [slot if isinstance(slot, dict) else {} for slot in _listed(graph.get("inputs"))]
-        self.inputs = _names(self.slots)
+        self.slots = [slot if isinstance(slot, dict) else {} for slot in listed(graph.get("inputs"))]
+        self.inputs = own_names(self.slots)
         self.renamed = {str(slot.get("name")): name for slot, name in zip(self.slots, self.inputs, strict=True)}
         self.promoted = self._promoted()
         """Number of each input that is a widget of an instance, in order -> the node and the input inside that it sets."""
@@ -246,7 +247,7 @@ class _SubgraphReader(_GraphReader):
             value = self._value_inside(inner, widget)
             if value is not None:
                 inputs[name]["default"] = value
-        names = _names(_listed(self.graph.get("outputs")))
+        names = own_names(listed(self.graph.get("outputs")))
         outputs = {names[slot]: value for slot, value in self.outputs().items()}
         return Subgraph(nodes, inputs, outputs, {"layout": self.layout()})
 
@@ -258,7 +259,7 @@ class _SubgraphReader(_GraphReader):
         if self.scope.depth >= DEEPEST:
             raise _refused("subgraph_depth", f"Subgraphs nest deeper than {DEEPEST} levels.", "Unpack some of them in ComfyUI.")
         self.scope.depth += 1
-        count = len(_listed(self.graph.get("outputs")))
+        count = len(listed(self.graph.get("outputs")))
         found: dict[int, Link | SubgraphInput] = {}
         for link, (node, slot) in self.ends.items():
             value = self._origin(link) if node == OUTPUTS and slot < count and slot not in found else None
@@ -270,7 +271,7 @@ class _SubgraphReader(_GraphReader):
 
     def values_of(self, node: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
         """The values of an instance's widgets: those of promoted inputs in order, in newer files each with its companion."""
-        values = _listed(node.get("widgets_values"))
+        values = listed(node.get("widgets_values"))
         companions = len(values) > len(self.promoted)
         inputs: dict[str, Any] = {}
         place = 0
@@ -290,7 +291,7 @@ class _SubgraphReader(_GraphReader):
     def _promoted(self) -> dict[int, tuple[str, str]]:
         found: dict[int, tuple[str, str]] = {}
         for name, node in self.nodes.items():
-            for slot in _listed(node.get("inputs")):
+            for slot in listed(node.get("inputs")):
                 widget = slot.get("widget") if isinstance(slot, dict) else None
                 origin, number = self.links.get(str(slot.get("link")), ("", 0)) if isinstance(widget, dict) else ("", 0)
                 if origin == INPUTS and number < len(self.inputs):
@@ -305,56 +306,6 @@ class _SubgraphReader(_GraphReader):
         nested = self.scope.subgraphs.get(found["type"])
         values = nested.values_of(found, {}) if nested else self._values(RENAMED.get(found["type"], found["type"]), found, {})
         return values.get(nested.renamed.get(widget, "") if nested else widget)
-
-
-def _definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """All subgraphs of a document by their ids, those used inside others too."""
-    block = document.get("definitions")
-    listed = block.get("subgraphs") if isinstance(block, dict) else None
-    return {str(raw["id"]): raw for raw in _listed(listed) if isinstance(raw, dict) and isinstance(raw.get("id"), int | str)}
-
-
-def _names(slots: Iterable[Any]) -> list[str]:
-    """A name of its own for each: image, image_2."""
-    found: dict[str, int] = {}
-    for slot in slots:
-        given = slot.get("name") if isinstance(slot, dict) else None
-        wanted = given.strip()[:200] if isinstance(given, str) and given.strip() else "value"
-        name = wanted
-        while name in found:
-            found[wanted] += 1
-            name = f"{wanted}_{found[wanted]}"
-        found[name] = 1
-    return list(found)
-
-
-def _links(graph: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, int], tuple[str, int]]]:
-    """Id of each link, the node and output where it begins, the node and input where it ends."""
-    for link in _listed(graph.get("links")):
-        if isinstance(link, dict):
-            link = [link.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
-        if isinstance(link, list) and len(link) >= 3:
-            begin, end = _number(link[2]), _number(link[4]) if len(link) >= 5 else None
-            if begin is not None:
-                yield str(link[0]), (str(link[1]), begin), (str(link[3]) if end is not None else "", end or 0)
-
-
-def _reroutes(graph: Mapping[str, Any]) -> tuple[dict[str, tuple[str, list[int]]], dict[str, str]]:
-    """Id of each reroute -> the one before it and where it is; id of each link -> its last reroute."""
-    extra = graph.get("extra")
-    listed = _listed(graph.get("reroutes")) or (_listed(extra.get("reroutes")) if isinstance(extra, dict) else [])
-    known: dict[str, tuple[str, list[int]]] = {}
-    for raw in listed:
-        point = _numbers(raw.get("pos"), 2) if isinstance(raw, dict) else None
-        if point is not None:
-            known[str(raw.get("id"))] = (str(raw.get("parentId")), point)
-    ends = [*_listed(graph.get("links")), *(_listed(extra.get("linkExtensions")) if isinstance(extra, dict) else [])]
-    return known, {str(end.get("id")): str(end["parentId"]) for end in ends if isinstance(end, dict) and end.get("parentId") is not None}
-
-
-def _number(value: Any) -> int | None:
-    text = str(value)
-    return int(text) if text.isdecimal() and len(text) < 9 else None
 
 
 def _is_virtual(node: Mapping[str, Any]) -> bool:
@@ -372,36 +323,6 @@ def _widgets(info: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
                 yield name, 2 * controlled
             else:
                 yield name, int(kind == "INT" and (controlled or name in SEED_NAMES))
-
-
-def _place(node: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key in ("pos", "size"):
-        numbers = _numbers(node.get(key), 2)
-        if numbers is not None:
-            found[key] = numbers
-    flags = node.get("flags")
-    if isinstance(flags, dict) and flags.get("collapsed"):
-        found["collapsed"] = True
-    if isinstance(node.get("color"), str):
-        found["color"] = node["color"]
-    return found
-
-
-def _numbers(value: Any, count: int) -> list[int] | None:
-    """A list of so many whole numbers; old files have an object with "0", "1", ... in its place."""
-    if isinstance(value, dict):
-        value = [value.get(str(number)) for number in range(count)]
-    if not isinstance(value, list) or len(value) < count:
-        return None
-    numbers = value[:count]
-    if not all(isinstance(number, int | float) and abs(number) < 1e9 for number in numbers):
-        return None
-    return [round(number) for number in numbers]
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _refused(code: str, message: str, hint: str) -> InvalidWorkflow:
