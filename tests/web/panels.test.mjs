@@ -7,6 +7,7 @@ const { read } = await import("../../web/editor/json.js");
 const { chosen } = await import("../../web/panels/log.js");
 const { mostStrokes } = await import("../../web/panels/mask_editor.js");
 const { startsIn } = await import("../../web/panels/queue.js");
+const { listen } = await import("../../web/panels/stream.js");
 const { bucketPlan, fill, resultOf, stepsOf } = await import("../../web/panels/training_workflow.js");
 const { readFileSync } = await import("node:fs");
 
@@ -28,6 +29,35 @@ test("the log is chosen by level and words", () => {
   const lines = [line("debug", "small talk"), line("info", "Ready to run"), line("warning", "half of it"), line("error", "it broke", "server")];
   assert.deepEqual(chosen(lines, "warning", "").map((found) => found.text), ["half of it", "it broke"]);
   assert.deepEqual(chosen(lines, "debug", "WORKER ready").map((found) => found.text), ["Ready to run"]);
+});
+
+test("a stream that the server refused is asked for again, until nobody listens", () => {
+  const made = [];
+  const waiting = [];
+  globalThis.EventSource = class {
+    static CLOSED = 2;
+    constructor(path) {
+      Object.assign(this, { path, readyState: 1 });
+      made.push(this);
+    }
+    close() {
+      this.readyState = 2;
+    }
+  };
+  globalThis.window = { setTimeout: (work) => waiting.push(work) };
+  const heard = [];
+  const leave = listen("events", (event) => heard.push(event));
+  made[0].onmessage({ data: "[1]" });
+  made[0].onerror(); // broken off: the browser takes it up by itself
+  assert.deepEqual([waiting.length, made.length], [0, 1]);
+  made[0].readyState = 2;
+  made[0].onerror();
+  waiting.pop()();
+  made[1].onmessage({ data: "[2]" });
+  assert.deepEqual(heard, [[1], [2]]);
+  leave();
+  made[1].onerror?.();
+  assert.deepEqual([waiting.length, made.length, made[1].readyState], [0, 2, 2]);
 });
 
 const template = read(readFileSync(new URL("../../workflows/train_lora.json", import.meta.url), "utf8"));

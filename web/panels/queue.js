@@ -5,6 +5,7 @@ import { thumbnailUrl } from "./addresses.js";
 import { button, confirmed, duration, el, moment } from "./dom.js";
 import { showJob } from "./placing.js";
 import { showRecord } from "./record.js";
+import { listen } from "./stream.js";
 
 /** @typedef {import("../editor/app.js").App} App */
 
@@ -77,13 +78,8 @@ export function mount(element, app) {
     more.hidden = next === null;
   }
 
-  const source = new EventSource("api/v1/events");
-  source.onmessage = (message) => {
-    const event = JSON.parse(message.data);
-    app.guard(() => (event.type === "queue" ? heard(event) : history()));
-  };
   app.guard(() => history());
-  return () => source.close();
+  return listen("api/v1/events", (event) => app.guard(() => (event.type === "queue" ? heard(event) : history())));
 }
 
 /** @param {App} app @param {any} job */

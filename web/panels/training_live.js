@@ -6,6 +6,7 @@ import { fileUrl } from "./addresses.js";
 import { button, duration, el } from "./dom.js";
 import { chartLegend, lossChart } from "./loss_chart.js";
 import { resultOf, stepsOf, useLora } from "./training_workflow.js";
+import { listen } from "./stream.js";
 import { read } from "../editor/json.js";
 
 /** @typedef {import("../editor/app.js").App} App */
@@ -95,12 +96,10 @@ export function watch(into, app, id) {
     buttons(now);
   }
   buttons(now);
-  const source = new EventSource(`api/v1/jobs/${encodeURIComponent(id)}/events`);
-  source.onmessage = (message) => {
-    const event = JSON.parse(message.data);
+  const leave = listen(`api/v1/jobs/${encodeURIComponent(id)}/events`, (event) => {
     hear(event);
-    if (event.type === "job_finished") source.close();
-  };
+    if (event.type === "job_finished") leave();
+  });
   app.guard(async () => {
     try {
       const doc = /** @type {any} */ (read(await app.api.jobWorkflow(id)));
@@ -110,8 +109,8 @@ export function watch(into, app, id) {
     } catch (error) {
       if (!(error instanceof Refused && error.status === 404)) throw error;
       into.hidden = true; // the job was deleted
-      source.close();
+      leave();
     }
   });
-  return () => source.close();
+  return leave;
 }
