@@ -60,6 +60,7 @@ def adapter_spec(
     max_norm: Annotated[float, Field(ge=0, le=1000)] = 0.0,
     factor: Annotated[int, Field(ge=-1, le=1024)] = -1,
     constraint: Annotated[float, Field(ge=0, le=1000)] = 0.0,
+    norms: bool = False,
 ) -> Adapter:
     """What is trained: an adapter of some kind and size on some modules of the model.
 
@@ -80,12 +81,13 @@ def adapter_spec(
         max_norm: largest norm of one module's change, 0 for no limit.
         factor: how LoKr cuts a matrix in two, -1 for most even.
         constraint: how far oft may turn, per row, such as 0.001; 0 for no limit.
+        norms: also learn differences of the norms in the blocks that are changed.
     """
     return Adapter(
         kind=kind, rank=rank, alpha=alpha, conv_rank=conv_rank, conv_alpha=conv_alpha, targets=targets, unet=unet,
         text_encoder=text_encoder, ranks=ranks, magnitude=magnitude, rank_stabilised=rank_stabilised, dropout=dropout,
         rank_dropout=rank_dropout, module_dropout=module_dropout, max_norm=max_norm, factor=factor,
-        constraint=constraint,
+        constraint=constraint, norms=norms,
     )  # fmt: skip
 
 

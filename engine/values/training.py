@@ -64,6 +64,7 @@ class Adapter(Settings):
     targets: transformer (attention and feed-forward layers) or attention only. ranks: lines `regex = rank` for modules whose path
     matches; 0 leaves them out. magnitude: DoRA. dropout: of the low-rank activations, rank_dropout: of ranks, module_dropout: of
     whole modules. max_norm: largest norm of one module's change, 0 for no limit. factor: of LoKr's two matrices, -1 for even ones.
+    norms: also differences of the norms beside the changed modules.
     For oft rank and conv_rank are the most rows of a block, and constraint limits its turning (times the number of rows; 0: no limit).
     """
 
@@ -84,6 +85,7 @@ class Adapter(Settings):
     max_norm: Annotated[float, Field(ge=0, le=1000)] = 0.0
     factor: Annotated[int, Field(ge=-1, le=1024)] = -1
     constraint: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    norms: bool = False
 
 
 LossName = Literal["l2", "l1", "huber", "smooth_l1"]

@@ -11,8 +11,9 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from engine.errors import InvalidInput, UnsafePath
+from engine.values.lora import Lora
 from engine.values.training import LossCurve
-from nodes.training_files import tensorboard_log
+from nodes.training_files import save_training_file, tensorboard_log
 
 CURVE = LossCurve(tuple((step, 1 / step, 1e-4) for step in range(1, 5)), ((2, 0.3), (4, 0.1)))
 
@@ -54,3 +55,12 @@ def test_a_missing_package_is_named(ctx, monkeypatch):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InvalidInput, match="need the package tensorboardX"):
         tensorboard_log(ctx, CURVE)
+
+
+@pytest.mark.parametrize("name", ["../../mine", "/etc/mine", "a/../../mine", "mine\0"])
+def test_nothing_is_looked_for_or_removed_outside_of_the_folder(ctx, name):
+    outside = ctx.folders.models.parent / "mine-step000001.safetensors"
+    outside.write_bytes(b"not ours")
+    with pytest.raises(UnsafePath):
+        save_training_file(ctx, Lora({}), 2, "training", name, 1, "float16")
+    assert outside.read_bytes() == b"not ours"

@@ -6,7 +6,7 @@ makes of the frozen one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -54,6 +54,16 @@ def put_on(network: nn.Module, adapter: Adapter, ranks: Mapping[str, int]) -> No
         constant = constants_of(adapter, path)
         for name, trained in _beginnings(layer, adapter, path, rank):
             register_parametrization(layer, name, Changed(trained, constant), unsafe=True)  # unsafe: it may be of another dtype
+
+
+def put_on_norms(network: nn.Module, paths: Iterable[str]) -> None:
+    """Make weights and biases of norms changed ones, each with a difference added."""
+    for path in paths:
+        layer = network.get_submodule(path)
+        for name in [name for name, _ in layer.named_parameters(recurse=False)]:
+            own = layer.get_parameter(name)
+            zeros = torch.zeros(own.shape, device=own.device, dtype=torch.float32)
+            register_parametrization(layer, name, Changed({"diff": zeros}, {}), unsafe=True)
 
 
 def constants_of(adapter: Adapter, path: str) -> dict[str, Tensor]:

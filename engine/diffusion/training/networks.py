@@ -5,7 +5,8 @@ Nothing is put into the loaded network: the copy has modules of its own around t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ from engine.values.training import Adapter
 from engine.values.weights import Weights
 
 NAME = "default"
+_NORM = re.compile(r"\.(?:norm|norm\d|layer_norm\d)$")
 
 FILE_NAMES = {
     "lora_A": "lora_down.weight",
@@ -36,6 +38,7 @@ FILE_NAMES = {
     "diff": "diff",
 }
 """The network's name of a tensor of one module, peft's or a role, -> its name in adapter files."""
+NORM_ENDS = {"diff": "w_norm", "diff_b": "b_norm"}
 BY_PEFT = ("lora", "loha", "lokr")
 READ_BY = {
     "rank": (*BY_PEFT, "oft"), "alpha": BY_PEFT, "conv_rank": (*BY_PEFT, "oft", "full"), "conv_alpha": BY_PEFT, "magnitude": ("lora",),
@@ -86,7 +89,7 @@ class AdaptedNetwork:
     """A network with an adapter that is trained.
 
     module: called like the network itself. slots: trained tensors by the names that adapter files give them. sizes: by the paths of the
-    modules that it changes; file_names: what adapter files call these.
+    modules that it changes; norms: the paths of norms that it changes too; file_names: what adapter files call both.
     """
 
     def __init__(self, loaded: nn.Module, weights: Weights, adapter: Adapter, seed: int) -> None:
@@ -101,6 +104,8 @@ class AdaptedNetwork:
             self._plain_kronecker()
         else:
             by_formula.put_on(self.module, adapter, {path: size.rank for path, size in self.sizes.items()})
+        self.norms = norms_beside(Network.of(weights), self.sizes) if adapter.norms else []
+        by_formula.put_on_norms(self.module, self.norms)
         self.module.train()
         self.slots = dict(self._slots())
         if adapter.kind == "lora":
@@ -156,7 +161,7 @@ class AdaptedNetwork:
         return self.slots[f"{self.file_names[path]}.{FILE_NAMES[role]}"].parameter
 
     def _slots(self) -> Iterator[tuple[str, Slot]]:
-        self.file_names = kohya_names(Network.of(self.weights), self.sizes)
+        self.file_names = kohya_names(Network.of(self.weights), [*self.sizes, *self.norms])
         for name, parameter in self.module.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -165,6 +170,7 @@ class AdaptedNetwork:
             if role == "lora_magnitude_vector":
                 dimensions = self.module.get_submodule(path).get_base_layer().weight.ndim
                 shape = (parameter.numel(), *[1] * (dimensions - 1))
+            end = NORM_ENDS[end] if path in self.norms else end
             yield f"{self.file_names[path]}.{end}", Slot(parameter, path, role, shape)
 
     @staticmethod
@@ -253,6 +259,17 @@ def sizes_of(weights: Weights, adapter: Adapter) -> dict[str, Size]:
     if not sizes:
         raise InvalidInput("The adapter changes no module.", hint="Let `ranks` leave some with a rank above 0.")
     return sizes
+
+
+def norms_beside(network: Network, paths: Iterable[str]) -> list[str]:
+    """The norms that stand in a block with one of these modules."""
+    found = []
+    for name in network.shapes:
+        path, _, parameter = name.rpartition(".")
+        block = path.rpartition(".")[0]
+        if parameter == "weight" and _NORM.search(path) and any(other.startswith(f"{block}.") for other in paths):
+            found.append(path)
+    return found
 
 
 def scale_of(size: Size, adapter: Adapter) -> float:

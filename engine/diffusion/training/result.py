@@ -75,6 +75,7 @@ def _network_args(recipe: Recipe) -> dict[str, str]:
         "algo": ALGORITHMS.get(adapter.kind, adapter.kind),
         "dora_wd": adapter.magnitude,
         "constraint": adapter.constraint,
+        "train_norm": adapter.norms,
         "rs_lora": adapter.rank_stabilised,
         "loraplus_lr_ratio": recipe.optimizer.up_rate if recipe.optimizer.up_rate != 1 else 0,
     }

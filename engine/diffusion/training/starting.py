@@ -11,7 +11,7 @@ from engine.diffusion.adapters.layouts.kohya import SUFFIXES
 from engine.diffusion.adapters.lora import located
 from engine.diffusion.adapters.low_rank import alpha_of, is_low_rank, rank_of
 from engine.diffusion.adapters.reading import Source, tensors_of
-from engine.diffusion.training.networks import AdaptedNetwork, Size
+from engine.diffusion.training.networks import NORM_ENDS, AdaptedNetwork, Size
 from engine.errors import InvalidInput
 from engine.values.lora import Lora
 
@@ -26,7 +26,7 @@ def start_from(networks: Sequence[AdaptedNetwork], lora: Lora) -> None:
     for adapters of other kinds and shapes.
     """
     found = located(lora, {network.weights.part: network.weights for network in networks})
-    trained = {network.weights.part: set(network.sizes) for network in networks}
+    trained = {network.weights.part: {*network.sizes, *network.norms} for network in networks}
     unused = [*found.unused]
     for part, sources in found.parts.items():
         unused += [f"{part}.{path}" for path in sources if path not in trained.get(part, ())]
@@ -37,9 +37,9 @@ def start_from(networks: Sequence[AdaptedNetwork], lora: Lora) -> None:
         )
     for network in networks:
         own = found.parts.get(network.weights.part, {})
-        if missing := network.sizes.keys() - own.keys():
+        if missing := {*network.sizes, *network.norms} - own.keys():
             raise InvalidInput(
-                f"{SOURCE} lacks {len(missing)} of {len(network.sizes)} trained modules, such as {min(missing)}.",
+                f"{SOURCE} lacks {len(missing)} of {len(network.sizes) + len(network.norms)} trained modules, such as {min(missing)}.",
                 hint="Train the same kind of adapter on the same modules as it has.",
             )
         _begin(network, lora, own)
@@ -60,6 +60,9 @@ def _begin(network: AdaptedNetwork, lora: Lora, sources: Mapping[str, Source]) -
             if name in constants and network.adapter.kind != "lora":
                 _check_constant(name, found, float(constants[name]), network.adapter.kind, size)
         kept |= own
+    for path in network.norms:
+        tensors = tensors_of(lora, sources[path])
+        kept |= {f"{network.file_names[path]}.{NORM_ENDS[SUFFIXES.get(role, role)]}": tensor for role, tensor in tensors.items()}
     if other := kept.keys() - network.slots.keys():
         raise InvalidInput(f"{SOURCE} has {min(other)}, which this kind of adapter has not.", hint="Train the same kind as it is.")
     network.load(kept, SOURCE)

@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from engine.diffusion.adapters.layouts import write
+from engine.diffusion.adapters.lora import load_lora
 from engine.diffusion.adapters.low_rank import difference
 from engine.diffusion.adapters.reading import modules_of
+from engine.diffusion.adapters.saving import Style, write_lora
 from engine.diffusion.families import ADAPTERS
 from engine.diffusion.training.result import lora_of
 from engine.errors import InvalidInput
@@ -46,7 +48,7 @@ def test_its_own_adapter_is_gone_on_from_bit_for_bit_with_a_new_optimizer(run):
     [
         {"kind": "loha", "rank": 2, "alpha": 2}, {"kind": "lokr", "rank": 2, "alpha": 1, "factor": 4},
         {"kind": "oft", "rank": 8, "alpha": 8.0, "constraint": 0.5}, {"kind": "ia3", "rank": 16, "alpha": 8.0},
-        {"kind": "full", "rank": 16, "alpha": 8.0}, {"magnitude": True},
+        {"kind": "full", "rank": 16, "alpha": 8.0}, {"magnitude": True}, {"norms": True},
     ],
     ids=lambda adapter: adapter.get("kind", "dora"),
 )  # fmt: skip
@@ -105,3 +107,16 @@ def test_a_text_encoder_that_is_not_trained_is_named(run):
         run(recipe(), 0, start=lora)
     again = run(recipe(Adapter(rank=4, alpha=4, text_encoder=True), optimizer=optimizer), 0, start=lora)
     assert all(torch.equal(tensor, lora.tensors[name]) for name, tensor in again.part("adapter").items())
+
+
+def test_norms_are_named_as_lycoris_names_them_and_stand_in_changed_blocks_only(run, tmp_path):
+    adapter = Adapter(rank=4, alpha=4, norms=True, ranks="^up_blocks = 0\n^down_blocks = 0")
+    lora = lora_of(run(recipe(adapter, optimizer=QUICK), 2))
+    norms = {name for name in lora.tensors if name.endswith(("w_norm", "b_norm"))}
+    base = "lora_unet_mid_block_attentions_0"
+    blocks = (f"{base}_norm", *(f"{base}_transformer_blocks_0_norm{number}" for number in (1, 2, 3)))
+    assert norms == {f"{block}.{end}" for block in blocks for end in ("w_norm", "b_norm")}
+    assert all(lora.tensors[name].abs().max() > 1e-3 for name in norms)
+    write_lora(tmp_path / "a.safetensors", lora, Style(dtype="float32"))
+    saved = load_lora(tmp_path / "a.safetensors").tensors
+    assert all(torch.equal(saved[name], lora.tensors[name]) for name in norms)

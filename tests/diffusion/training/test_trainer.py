@@ -97,7 +97,7 @@ def test_training_leaves_the_loaded_networks_as_they_are(checkpoint, memory, run
         Adapter(kind="lokr", rank=2, alpha=1, factor=4, conv_rank=2), Adapter(kind="lokr", rank=4),
         Adapter(rank=4, alpha=2, ranks="down_blocks = 2\nmid_block = 0"), Adapter(rank=2, alpha=2, conv_rank=2, magnitude=True),
         Adapter(kind="oft", rank=8, conv_rank=4), Adapter(kind="oft", rank=8, constraint=1e-5), Adapter(kind="ia3"),
-        Adapter(kind="full", conv_rank=1),
+        Adapter(kind="full", conv_rank=1), Adapter(rank=4, alpha=4, norms=True, conv_rank=2), Adapter(kind="ia3", norms=True),
     ],
     ids=lambda adapter: f"{adapter.kind}-{adapter.rank}-{adapter.conv_rank}",
 )  # fmt: skip

@@ -26,6 +26,8 @@ SUFFIXES = {
     **{f"glora_{name}": f"{name}.weight" for name in ("a1", "a2", "b1", "b2")},
 }
 """Role -> end of the tensor's name, where it is not the role itself."""
+NORM_SUFFIXES = {"diff": "w_norm", "bias": "b_norm"}
+"""The same for a norm."""
 
 MLP_RATIO = 4
 """Rows of the fourth of four joined modules (Flux's MLP) per row of the others."""
@@ -42,7 +44,8 @@ def write(parts: Mapping[str, Modules], adapters: Adapters, configs: Mapping[str
         stored = _even(_stored(modules, part, (configs or {}).get(name)))
         for path, tensors in stored.items():
             base = kohya_name(part, path)
-            written.update({f"{base}.{SUFFIXES.get(role, role)}": tensor for role, tensor in tensors.items()})
+            ends = NORM_SUFFIXES if "diff" in tensors and tensors["diff"].ndim == 1 else SUFFIXES
+            written.update({f"{base}.{ends.get(role, role)}": tensor for role, tensor in tensors.items()})
     return written
 
 
