@@ -1,8 +1,9 @@
-"""Steps per second of a LoRA's training: `python -m bench.training CHECKPOINT.safetensors [--pixels N] [--steps N] [--batch N]`.
+"""Steps per second of a LoRA's training: `python -m bench.training [CHECKPOINT.safetensors ...] [--pixels N] [--steps N] [--batch N]`.
 
-Prints a table: the trainer beside a bare loop of the same peft modules and optimizer, and the trainer with encoded captions beside a
-bare loop that encodes pictures and captions itself. All in one process, in turns, on random pictures. Peak: the highest resident memory
-of a process of its own that trains that way, minus that before.
+Prints a table: the trainer beside a bare loop of the same peft modules and optimizer, both with pictures and captions encoded before,
+and beside a bare loop that encodes them itself at every step. All in one process on random pictures; the ways take turns at every step,
+and ratios are medians of those within a round. Peak: the highest resident memory of a process of its own that trains that way, minus
+that before it loads the networks.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -34,8 +35,10 @@ from engine.diffusion.training.networks import shared_copy
 from engine.diffusion.training.opening import open_trainer
 from engine.diffusion.training.recipe import Recipe, recipe_of
 from engine.diffusion.vae import encode as encode_pictures
+from engine.graph.folders import EMBEDDED_MODELS
 from engine.values.dataset import Bucket, Cut, Dataset, Example, TrainingSet
 from engine.values.training import Adapter, Objective, Optimizer, Plan
+from tests.reference.sd15 import checkpoint as full_size
 
 RANK, RATE, PICTURES, CAPTION = 16, 1e-4, 8, "a red circle on a white background"
 
@@ -76,7 +79,7 @@ def bare(
     alphas = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2, 0)
     condition = encode(memory, checkpoint.clip, CAPTION)[0].context.repeat(batch, 1, 1)
     with memory.unet(checkpoint.model) as loaded:
-        unet = shared_copy(loaded, checkpoint.model.weights)
+        unet = shared_copy(loaded)
         paths = [target.path for target in targets(Network.of(checkpoint.model.weights))]
         inject_adapter_in_model(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=paths), unet)
         unet.train()
@@ -109,49 +112,73 @@ def uncached(*arguments: object) -> object:
     return bare(*arguments, cached=False)  # type: ignore[arg-type]
 
 
-WAYS = {"ours": ours, "bare": bare, "bare, nothing cached": uncached}
+WAYS = {"bare": bare, "ours": ours, "bare, nothing cached": uncached}
+
+
+def timed(options: argparse.Namespace, path: Path) -> dict[str, list[float]]:
+    """Seconds of each step by way. The ways take turns at every step, each round beginning with another."""
+    memory = Memory(choose("cpu", options.precision))
+    checkpoint = load_checkpoint(path)
+    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        data = training_set(memory, checkpoint, Path(folder), options.pixels)
+        steps = {way: stack.enter_context(opened(memory, checkpoint, data, options.pixels, options.batch)) for way, opened in WAYS.items()}
+        for step in steps.values():
+            step()
+        for number in range(options.steps):
+            for place in range(len(WAYS)):
+                way = list(WAYS)[(number + place) % len(WAYS)]
+                started = time.perf_counter()
+                steps[way]()
+                seconds[way].append(time.perf_counter() - started)
+    return seconds
+
+
+def peak_of(options: argparse.Namespace, path: Path, way: str) -> float:
+    """MiB that a process of its own takes at most for two steps."""
+    command = [sys.executable, "-m", "bench.training", str(path), "--way", way, "--pixels", str(options.pixels)]
+    command += ["--batch", str(options.batch), "--precision", options.precision]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])["peak"] / MIB
+
+
+def two_steps(options: argparse.Namespace, path: Path) -> int:
+    """The bytes that they take at most, with the weights."""
+    memory = Memory(choose("cpu", options.precision))
+    checkpoint = load_checkpoint(path)
+    with tempfile.TemporaryDirectory() as folder:
+        data = training_set(memory, checkpoint, Path(folder), options.pixels)
+        before = peak()
+        with WAYS[options.way](memory, checkpoint, data, options.pixels, options.batch) as step:
+            step(), step()
+    return peak() - before
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("checkpoint", type=Path, nargs="*", help="by default the embedded model and a random one of full size, made once")
     parser.add_argument("--pixels", type=int, default=128)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    memory = Memory(choose("cpu", options.precision))
-    checkpoint = load_checkpoint(options.checkpoint)
-    with tempfile.TemporaryDirectory() as folder:
-        data = training_set(memory, checkpoint, Path(folder), options.pixels)
-        if options.way:
-            before = peak()
-            with WAYS[options.way](memory, checkpoint, data, options.pixels, options.batch) as step:
-                step(), step()
-            print(json.dumps({"peak": peak() - before}))
-            return
-        seconds: dict[str, list[float]] = {way: [] for way in WAYS}
-        for _ in range(3):
-            for way, opened in WAYS.items():
-                with opened(memory, checkpoint, data, options.pixels, options.batch) as step:
-                    step()
-                    for _ in range(options.steps):
-                        started = time.perf_counter()
-                        step()
-                        seconds[way].append(time.perf_counter() - started)
-    report(options, seconds)
+    paths = options.checkpoint or [EMBEDDED_MODELS / "checkpoints" / "tiny-shapes.safetensors", full_size()]
+    if options.way:
+        print(json.dumps({"peak": two_steps(options, paths[0])}))
+        return
+    table = Table("model", "way", "steps / s", "time / bare", "speed / nothing cached", "peak MiB")
+    for path in paths:
+        seconds = timed(options, path)
+        for way, times in seconds.items():
+            against, cached = (median(_ratios(times, seconds[other])) for other in ("bare", "bare, nothing cached"))
+            figures = (f"{1 / median(times):.2f}", f"{against:.3f}", f"{1 / cached:.2f}", f"{peak_of(options, path, way):,.0f}")
+            table.add_row(path.stem, way, *figures)
+    Console(width=120).print(table)
 
 
-def report(options: argparse.Namespace, seconds: dict[str, list[float]]) -> None:
-    base = median(seconds["bare"])
-    table = Table("way", "steps / s", "time / bare", "peak MiB")
-    for way, times in seconds.items():
-        command = [sys.executable, "-m", "bench.training", str(options.checkpoint), "--way", way, "--pixels", str(options.pixels)]
-        command += ["--batch", str(options.batch), "--precision", options.precision]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        table.add_row(way, f"{1 / median(times):.2f}", f"{median(times) / base:.3f}", f"{found['peak'] / MIB:,.0f}")
-    Console().print(table)
+def _ratios(times: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Of steps of the same round, so that what else the machine does counts for both."""
+    return [one / other for one, other in zip(times, others, strict=True)]
 
 
 if __name__ == "__main__":

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from math import isfinite
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from engine.diffusion.training.crew import Work, open_crew
 from engine.diffusion.training.curve import draw_curve, table
 from engine.diffusion.training.kept_files import training_of
 from engine.diffusion.training.learned_word import embedding_of
@@ -18,6 +20,7 @@ from engine.diffusion.training.recipe import Recipe, Word, recipe_of, word_recip
 from engine.diffusion.training.result import curve_of, lora_of
 from engine.diffusion.training.sample_prompts import sample_prompts
 from engine.diffusion.training.segment import Progress, train
+from engine.diffusion.training.trainer import Trainer
 from engine.errors import InvalidInput
 from engine.graph import Blocked, Context, Expand, Graph, Link, Node, Shown, Widget, node
 from engine.values.dataset import TrainingSet
@@ -55,7 +58,7 @@ class Outcome(NamedTuple):
     curve: LossCurve
 
 
-@node("TrainLoRA", category="training", display_name="Train LoRA")
+@node("TrainLoRA", category="training", display_name="Train LoRA", grad=True)
 def train_lora(
     model: Model,
     data: TrainingSet,
@@ -189,7 +192,7 @@ def segments(inputs: Mapping[str, Any], recipe: Recipe, plan: Plan, state: Train
     return graph, Link(name, 0)
 
 
-@node("TrainTextualInversion", category="training", display_name="Train Textual Inversion")
+@node("TrainTextualInversion", category="training", display_name="Train Textual Inversion", grad=True)
 def train_textual_inversion(
     model: Model,
     clip: Clip,
@@ -246,10 +249,16 @@ def train_segment(
     """
     settings = Recipe.model_validate_json(recipe)
     first = state.step if state is not None else 0
-    with open_trainer(ctx.memory, model, clip, data, settings, start) as trainer:
+    with _trainer(ctx, Work(model, clip, data, settings), start) as trainer:
         if state is not None:
             trainer.load(state)
         return train(trainer, until, ctx.checkpoint, tell=_Teller(ctx, first), check=ctx.check_cancelled)
+
+
+def _trainer(ctx: Context, work: Work, start: Lora | None) -> AbstractContextManager[Trainer]:
+    if work.recipe.processes > 1:
+        return open_crew(ctx.memory, work, start, ctx.warn)
+    return open_trainer(ctx.memory, work.model, work.clip, work.data, work.recipe, start, notice=ctx.warn)
 
 
 class _Teller:

@@ -30,7 +30,7 @@ class Trained(NamedTuple):
     steps: int
 
 
-@node("TrainLoraNode", category="training", display_name="Train LoRA (ComfyUI)", experimental=True)
+@node("TrainLoraNode", category="training", display_name="Train LoRA (ComfyUI)", experimental=True, grad=True)
 def train_lora_node(
     ctx: Context,
     model: Model,

@@ -24,7 +24,7 @@ class FullyTrained(NamedTuple):
     samples: Image
 
 
-@node("TrainFull", category="training", display_name="Train Full Model")
+@node("TrainFull", category="training", display_name="Train Full Model", grad=True)
 def train_full(
     model: Model,
     data: TrainingSet,

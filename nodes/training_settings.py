@@ -23,6 +23,7 @@ from engine.values.training import (
     Optimizer,
     Plan,
     Positive,
+    Processes,
     Rank,
     Rate,
     SamplePlan,
@@ -219,11 +220,12 @@ def train_plan(
     checkpointing: bool = False,
     validate_every: StepsOrNone = 0,
     unit: Unit = "steps",
+    processes: Processes = 1,
 ) -> Plan:
     """How long is trained, and in what portions.
 
     Args:
-        steps: how often the weights move, each time for batch_size x accumulation pictures.
+        steps: how often the weights move, each time for batch_size x accumulation x processes pictures.
         save_every: steps after which the state is kept and samples are drawn.
         batch_size: pictures at once.
         accumulation: batches whose gradients are added up before the weights move; as a larger batch in less memory.
@@ -231,10 +233,11 @@ def train_plan(
         checkpointing: compute activations twice instead of keeping them: less memory, about a third slower.
         validate_every: steps between measurements of the loss at fixed timesteps with fixed noise, the curve to trust; 0: none.
         unit: what steps, save_every and validate_every count: steps, epochs (the whole dataset with its repeats), or pictures seen.
+        processes: how many graphics devices share each step, from the one in use on; each takes a batch of its own.
     """
     return Plan(
         steps=steps, save_every=save_every, batch_size=batch_size, accumulation=accumulation, seed=seed, checkpointing=checkpointing,
-        validate_every=validate_every, unit=unit,
+        validate_every=validate_every, unit=unit, processes=processes,
     )  # fmt: skip
 
 

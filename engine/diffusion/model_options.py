@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.diffusion.families import FAMILIES
+from engine.diffusion.families import KINDS
 from engine.diffusion.sampling.guidance import GuidanceOptions
 from engine.diffusion.sampling.latent_format import LatentFormat
 from engine.diffusion.sampling.prediction import Prediction, prediction_of
@@ -13,12 +13,12 @@ from engine.values.model import Model
 
 def prediction(model: Model) -> Prediction:
     """The model's own prediction, or the one set on it."""
-    return model.options.get("prediction") or prediction_of(FAMILIES[model.weights.family].prediction)
+    return model.options.get("prediction") or prediction_of(KINDS[model.weights.family].prediction)
 
 
 def latent_format(model: Model) -> LatentFormat:
     """The latent space of the model's family, or the one set on it."""
-    return model.options.get("latent_format") or FAMILIES[model.weights.family].latent_format
+    return model.options.get("latent_format") or KINDS[model.weights.family].latent_format
 
 
 def guidance(model: Model) -> GuidanceOptions:

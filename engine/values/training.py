@@ -51,6 +51,7 @@ Positive = Annotated[float, Field(ge=0.000001, le=1000)]
 Rate = Annotated[float, Field(ge=0, le=10)]
 Rules = Annotated[str, Field(max_length=10_000)]
 Count = Annotated[int, Field(ge=1, le=1024)]
+Processes = Annotated[int, Field(ge=1, le=64)]
 Steps = Annotated[int, Field(ge=1, le=10_000_000)]
 StepsOrNone = Annotated[int, Field(ge=0, le=10_000_000)]
 
@@ -168,10 +169,10 @@ Unit = Literal["steps", "epochs", "images"]
 
 @settings_port("TRAIN_PLAN")
 class Plan(Settings):
-    """How long and how: steps are optimizer steps, each over batch_size x accumulation pictures.
+    """How long and how: steps are optimizer steps, each over batch_size x accumulation x processes pictures.
 
     save_every: the length of a segment, after which the state is kept. validate_every: steps between two measurements of the loss at
-    fixed timesteps and noise, 0 for none. unit: what these three count.
+    fixed timesteps and noise, 0 for none. unit: what these three count. processes: that share each step, one for each graphics device.
     """
 
     steps: Steps = 1000
@@ -182,6 +183,7 @@ class Plan(Settings):
     checkpointing: bool = False
     validate_every: StepsOrNone = 0
     unit: Unit = "steps"
+    processes: Processes = 1
 
 
 @settings_port("SAMPLE_PLAN")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from torch import nn
+
 from engine.diffusion.families import ADAPTERS, FAMILIES
-from engine.diffusion.families.adapters import AdapterPart
+from engine.diffusion.families.adapters import AdapterPart, BlockNames
 from engine.diffusion.families.unet_layout import Shapes
 from engine.values.weights import Weights
 
@@ -27,6 +29,12 @@ class Network:
     def of(weights: Weights) -> Network:
         """The network of a model value."""
         shapes = FAMILIES[weights.family].parts[weights.part].tensor_shapes(weights.arguments)
+        return Network(weights.family, weights.part, shapes, weights.arguments)
+
+    @staticmethod
+    def loaded(module: nn.Module, weights: Weights) -> Network:
+        """The network of these weights as it is loaded."""
+        shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
         return Network(weights.family, weights.part, shapes, weights.arguments)
 
     @property
@@ -76,6 +84,16 @@ def kohya_names(network: Network, paths: Iterable[str]) -> dict[str, str]:
     part = network.adapters
     names = part.names(network.config)
     return {path: kohya_name(part, names.place(path).stored) for path in paths}
+
+
+def trained_names(network: Network, paths: Iterable[str]) -> dict[str, str]:
+    """What a training calls the modules that it changes: as kohya's files do, but where those join modules or turn them round each has
+    the name of its own path, which is read as well."""
+    paths = list(paths)
+    part = network.adapters
+    if isinstance(part.names(network.config), BlockNames):
+        return {path: part.dotted + path for path in paths}
+    return kohya_names(network, paths)
 
 
 def kohya_name(part: AdapterPart, stored: str) -> str:

@@ -1,20 +1,21 @@
-"""The families of models that Easel knows. A new one is a module of this package and a line in FAMILIES."""
+"""The families of models that Easel knows. A new one is a module of this package and a name in KINDS."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from engine.diffusion.families.adapters import Adapters
-from engine.diffusion.families.family import Family
-from engine.diffusion.families.flux import FLUX_ADAPTERS
-from engine.diffusion.families.sd3 import SD3_ADAPTERS
+from engine.diffusion.families.family import Family, Kind
+from engine.diffusion.families.flux import FLUX
+from engine.diffusion.families.sd3 import SD3
 from engine.diffusion.families.sd15 import SD15
-from engine.diffusion.families.sdxl import SDXL_ADAPTERS
+from engine.diffusion.families.sdxl import SDXL
 from engine.diffusion.families.unet_layout import Shapes
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (SD15,)}
-ADAPTERS: dict[str, Adapters] = {adapters.family: adapters for adapters in (SD15.adapters, SDXL_ADAPTERS, SD3_ADAPTERS, FLUX_ADAPTERS)}
-"""The adapters of families, also of those whose checkpoints cannot be opened yet."""
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (SD15, SDXL, SD3, FLUX)}
+"""Also those whose checkpoints cannot be opened yet."""
+FAMILIES: dict[str, Family] = {name: kind for name, kind in KINDS.items() if isinstance(kind, Family)}
+ADAPTERS: dict[str, Adapters] = {name: kind.adapters for name, kind in KINDS.items()}
 
 
 def detect(shapes: Shapes) -> Family | None:

@@ -6,16 +6,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import nn
+from torch import Tensor, nn
 
 from engine.diffusion.families.adapters import Adapters
 from engine.diffusion.families.renaming import Renaming
 from engine.diffusion.families.unet_layout import Shapes
 from engine.diffusion.sampling.latent_format import LatentFormat
+from engine.errors import InvalidInput
 
 Config = Mapping[str, Any]
 
@@ -94,25 +95,67 @@ class TextEncoder:
     final_norm: bool = True
 
 
-@dataclass(frozen=True)
-class Family:
-    """A kind of model.
+class Told(NamedTuple):
+    """What a diffusion network is told beside a noised latent; all float32 on its device.
 
-    matches(shapes): whether a file with these tensor names and shapes is one. prediction: what the U-Net predicts, a name of
-    sampling.prediction. latent_rgb: rows of (red, green, blue) per latent channel of the network's space, optionally one more
-    row added to all, that give a rough picture in -1..1. adapters: how adapter files name its modules, and which a LoRA changes.
+    timestep: [B], as the family's noise levels give it. context: [B, N, D], the encoded text. pooled: [B, P], the text as one vector,
+    None where the captions were encoded without. sizes: [B, 6], height and width of the picture, top and left of its cut, height and
+    width of the cut, in pixels.
+    """
+
+    timestep: Tensor
+    context: Tensor
+    pooled: Tensor | None
+    sizes: Tensor
+
+    def of(self, rows: Tensor) -> Told:
+        """Of some of the batch. rows: [B] bool."""
+        return Told(*(None if tensor is None else tensor[rows] for tensor in self))  # type: ignore[arg-type]
+
+
+def pooled_of(told: Told, title: str) -> Tensor:
+    """Raises InvalidInput where there is none."""
+    if told.pooled is None:
+        raise InvalidInput(f"{title} reads a pooled text too, and the captions were encoded without.", hint="Encode them again.")
+    return told.pooled
+
+
+def call_unet(network: Any, x: Tensor, told: Told) -> Tensor:
+    """A U-Net that reads nothing but a latent, a timestep and a text."""
+    return network(x, told.timestep, encoder_hidden_states=told.context, return_dict=False)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of model: what is known of it beside its files.
+
+    prediction: what the diffusion network predicts, a name of sampling.prediction. call(network, x, told): its output for a noised
+    latent [B, C, h, w], in the same shape. patch: side of the squares of the latent that the network reads as its channels.
+    adapters: how adapter files name its modules, and which a LoRA changes.
     """
 
     name: str
     title: str
+    latent_format: LatentFormat
+    prediction: str
+    call: Callable[[Any, Tensor, Told], Tensor]
+    adapters: Adapters
+    patch: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(Kind):
+    """A kind of model whose checkpoints can be opened.
+
+    matches(shapes): whether a file with these tensor names and shapes is one. latent_rgb: rows of (red, green, blue) per latent channel
+    of the network's space, optionally one more row added to all, that give a rough picture in -1..1.
+    """
+
     matches: Callable[[Shapes], bool]
     unet: Part
     vae: Part
     text: TextEncoder
-    latent_format: LatentFormat
-    prediction: str
     latent_rgb: tuple[tuple[float, ...], ...]
-    adapters: Adapters
 
     @property
     def parts(self) -> dict[str, Part]:

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from engine.diffusion.families.adapters import Adapters, UnetNames, clip_part, unet_part
-from engine.diffusion.families.family import Config, Family, Part, TextEncoder
+from engine.diffusion.families.family import Config, Family, Part, TextEncoder, call_unet
 from engine.diffusion.families.renaming import Renaming
 from engine.diffusion.families.text_layout import clip_text_config
 from engine.diffusion.families.unet_layout import Levels, Shapes, levels_of_config, unet_config
@@ -102,6 +102,7 @@ SD15 = Family(
     text=TextEncoder(TEXT, name="clip_l", pad=EOS),
     latent_format=LatentFormat(channels=4, scale=0.18215),
     prediction="eps",
+    call=call_unet,
     # fitted to SD1.4 by Kevin Turner, published in the Hugging Face forum in 2022
     latent_rgb=((0.298, 0.207, 0.208), (0.187, 0.286, 0.173), (-0.158, 0.189, 0.264), (-0.184, -0.271, -0.473)),
     adapters=ADAPTERS,

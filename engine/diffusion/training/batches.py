@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.diffusion.families import FAMILIES
+from engine.diffusion.families import KINDS
 from engine.diffusion.training import captions
 from engine.diffusion.training.entry_cache import hold, key_of
 from engine.diffusion.training.training_set import caption_of
@@ -58,6 +58,11 @@ class Batch:
     target_size: Tensor
     examples: tuple[int, ...]
 
+    @property
+    def sizes(self) -> Tensor:
+        """[B, 6] float32: original size, crop and target size."""
+        return torch.cat([self.original_size, self.crop, self.target_size], dim=1).float()
+
 
 class Draw(NamedTuple):
     """One example of a batch: its number, the number of its cut, its caption, and the seed of its latent's noise."""
@@ -87,7 +92,7 @@ class Batches:
         self._orders: dict[int, list[list[int]]] = {}
         self._read: dict[str, dict[str, Tensor]] = {}
         self._read_bytes = 0
-        self._format = FAMILIES[training_set.family].latent_format
+        self._format = KINDS[training_set.family].latent_format
         self.epoch_length = self._epochs.length(0)
         """Batches in the first epoch; with regularisation over several buckets later ones may differ by a few."""
         if not self.epoch_length:
@@ -145,6 +150,13 @@ class Batches:
             target_size=torch.tensor([(cut.height, cut.width) for cut in cuts]),
             examples=tuple(draw.example for draw in draws),
         )
+
+    @property
+    def largest_area(self) -> int:
+        """Of a latent, in its own pixels."""
+        batch = self.batch(0)
+        pixels = max(bucket_of(example).width * bucket_of(example).height for example in self._examples)
+        return math.ceil(pixels * batch.latents[0, 0].numel() / int(batch.target_size[0].prod()))
 
     def draws(self, step: int) -> list[Draw]:
         """What the batch of a step is made of, without reading a file."""

@@ -37,7 +37,7 @@ class LearnedWord:
                 f"No caption holds the word {word.name!r}.", hint="Set the dataset's trigger to it, or write it into the captions."
             )
         self.word = word
-        self.module = shared_copy(loaded, clip.weights).train()
+        self.module = shared_copy(loaded).train()
         table = self.module.embeddings.token_embedding.weight
         rows = [ids[number % len(ids)] for number in range(word.vectors)]
         self.vectors = nn.Parameter(table[rows].detach().float().clone())

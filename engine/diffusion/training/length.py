@@ -19,7 +19,7 @@ def in_steps(plan: Plan, data: TrainingSet) -> Plan:
         return plan
     epoch = 0
     if plan.unit == "epochs":
-        epoch = math.ceil(Batches(data, batch_size=plan.batch_size, seed=plan.seed).epoch_length / plan.accumulation)
+        epoch = math.ceil(Batches(data, batch_size=plan.batch_size * plan.processes, seed=plan.seed).epoch_length / plan.accumulation)
     lengths = {name: _steps(getattr(plan, name), plan, epoch) for name in ("steps", "save_every", "validate_every")}
     if lengths["steps"] > MOST_STEPS:
         raise InvalidInput(f"{plan.steps} {plan.unit} are {lengths['steps']:,} steps; at most {MOST_STEPS:,} are trained.", hint="Fewer.")
@@ -27,4 +27,4 @@ def in_steps(plan: Plan, data: TrainingSet) -> Plan:
 
 
 def _steps(length: int, plan: Plan, epoch: int) -> int:
-    return length * epoch if plan.unit == "epochs" else math.ceil(length / (plan.batch_size * plan.accumulation))
+    return length * epoch if plan.unit == "epochs" else math.ceil(length / (plan.batch_size * plan.accumulation * plan.processes))

@@ -12,11 +12,11 @@ from math import sqrt
 from typing import Any, Protocol
 
 import torch
+from diffusers import ConfigMixin
 from peft import LoHaConfig, LoKrConfig, LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
 
-from engine.diffusion.adapters.targets import Network, kohya_names, targets
-from engine.diffusion.families import FAMILIES
+from engine.diffusion.adapters.targets import Network, targets, trained_names
 from engine.diffusion.training import by_formula
 from engine.diffusion.training.rules import Rules
 from engine.diffusion.training.streams import global_stream
@@ -94,17 +94,18 @@ class AdaptedNetwork:
 
     def __init__(self, loaded: nn.Module, weights: Weights, adapter: Adapter, seed: int) -> None:
         """loaded: the network as the memory manager has it. The adapter starts as `seed` says, with no effect."""
-        self.weights = weights
         self.adapter = adapter
-        self.module = shared_copy(loaded, weights)
-        self.sizes = sizes_of(weights, adapter)
+        self.weights = weights
+        self.network = Network.loaded(loaded, weights)
+        self.module = shared_copy(loaded)
+        self.sizes = sizes_of(self.network, adapter)
         if adapter.kind in BY_PEFT:
             with global_stream(seed, "adapter", weights.part == "unet"):
                 inject_adapter_in_model(_config(adapter, self.sizes), self.module, adapter_name=NAME)
             self._plain_kronecker()
         else:
             by_formula.put_on(self.module, adapter, {path: size.rank for path, size in self.sizes.items()})
-        self.norms = norms_beside(Network.of(weights), self.sizes) if adapter.norms else []
+        self.norms = norms_beside(self.network, self.sizes) if adapter.norms else []
         by_formula.put_on_norms(self.module, self.norms)
         self.module.train()
         self.slots = dict(self._slots())
@@ -161,7 +162,7 @@ class AdaptedNetwork:
         return self.slots[f"{self.file_names[path]}.{FILE_NAMES[role]}"].parameter
 
     def _slots(self) -> Iterator[tuple[str, Slot]]:
-        self.file_names = kohya_names(Network.of(self.weights), [*self.sizes, *self.norms])
+        self.file_names = trained_names(self.network, [*self.sizes, *self.norms])
         for name, parameter in self.module.named_parameters():
             if not parameter.requires_grad:
                 continue
@@ -226,9 +227,10 @@ class _Dropout:
         return output
 
 
-def shared_copy(loaded: nn.Module, weights: Weights) -> Any:
-    """New modules around the very tensors of a loaded network, without gradients."""
-    copy = FAMILIES[weights.family].parts[weights.part].empty(weights.arguments)
+def shared_copy(loaded: Any) -> Any:
+    """New modules around the very tensors of a loaded network of diffusers or transformers, without gradients."""
+    with torch.device("meta"):
+        copy = type(loaded).from_config(loaded.config) if isinstance(loaded, ConfigMixin) else type(loaded)(loaded.config)
     state = loaded.state_dict()
     if any(tensor.is_meta for tensor in state.values()):
         raise InvalidInput("The network does not fit on the device as a whole.", hint="Train on a device with more memory.")
@@ -236,15 +238,15 @@ def shared_copy(loaded: nn.Module, weights: Weights) -> Any:
     for name, buffer in loaded.named_buffers():
         owner, _, own = name.rpartition(".")
         copy.get_submodule(owner).register_buffer(own, buffer, persistent=name in state)
-    return copy.requires_grad_(False)
+    return copy.eval().requires_grad_(False)
 
 
-def sizes_of(weights: Weights, adapter: Adapter) -> dict[str, Size]:
+def sizes_of(network: Network, adapter: Adapter) -> dict[str, Size]:
     """Rank and alpha of every module that the adapter changes, by its path."""
     _check(adapter)
     rules = Rules(adapter.ranks, "ranks", whole=True)
     sizes = {}
-    found = targets(Network.of(weights), attention_only=adapter.targets == "attention", convolutions=adapter.conv_rank > 0)
+    found = targets(network, attention_only=adapter.targets == "attention", convolutions=adapter.conv_rank > 0)
     if adapter.kind == "ia3":
         found = [target for target in found if by_formula.is_scaled(target.path)]
     for path, large in ((target.path, target.large) for target in found):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from engine.diffusion.families import FAMILIES
+from engine.diffusion.families import KINDS
 from engine.diffusion.memory import Memory
 from engine.diffusion.model_options import latent_format, prediction
 from engine.diffusion.training.batches import Batches
@@ -25,15 +26,24 @@ from engine.values.dataset import TrainingSet
 from engine.values.lora import Lora
 from engine.values.model import Clip, Model
 
+log = logging.getLogger("easel.training")
+
 
 @contextmanager
 def open_trainer(
-    memory: Memory, model: Model, clip: Clip | None, data: TrainingSet, recipe: Recipe, start: Lora | None = None, ranks: Ranks = ALONE
+    memory: Memory,
+    model: Model,
+    clip: Clip | None,
+    data: TrainingSet,
+    recipe: Recipe,
+    start: Lora | None = None,
+    ranks: Ranks = ALONE,
+    notice: Callable[[str, str], None] = lambda text, hint: log.warning("%s %s", text, hint),
 ) -> Iterator[Trainer]:
     """A trainer at step 0, with the networks loaded for as long as the block runs.
 
     clip: needed where the data has no encoded captions, or the text encoder is trained. start: weights that the adapter begins with.
-    Raises InvalidInput for what cannot be trained so.
+    notice(text, hint): told what is done otherwise than asked. Raises InvalidInput for what cannot be trained so.
     """
     adapter = recipe.adapter
     check_trainable(model)
@@ -64,7 +74,7 @@ def open_trainer(
             adapted["unet"] = WholeNetwork(model, memory.numerics.device)
         elif adapter.unet:
             adapted["unet"] = AdaptedNetwork(base, model.weights, adapter, stream_seed(recipe.seed, "unet"))
-        module = adapted["unet"].module if adapter.unet else shared_copy(base, model.weights)
+        module = adapted["unet"].module if adapter.unet else shared_copy(base)
         reader = None
         if clip is not None and not encoded:
             encoder = stack.enter_context(memory.text_encoder(clip))
@@ -73,12 +83,11 @@ def open_trainer(
                 adapted["text_encoder"] = trained
                 encoder = trained.module
             reader = TextReader(encoder, clip, memory.numerics.device, trained if isinstance(trained, LearnedWord) else None)
-        if recipe.checkpointing:
-            _checkpoint(module, adapted)
         if start is not None:
             start_from([network for network in adapted.values() if isinstance(network, AdaptedNetwork)], start)
         preserved = base if recipe.objective.preserve_class else None
-        yield Trainer(Networks(module, reader, adapted, preserved), objective, batches, recipe, memory.numerics, ranks)
+        networks = Networks(KINDS[model.weights.family], module, reader, adapted, preserved)
+        yield Trainer(networks, objective, batches, recipe, memory, ranks, notice)
 
 
 def _trained_encoder(encoder: Any, clip: Clip, data: TrainingSet, recipe: Recipe, memory: Memory) -> Trained:
@@ -92,7 +101,8 @@ def _trained_encoder(encoder: Any, clip: Clip, data: TrainingSet, recipe: Recipe
 
 def check_trainable(model: Model) -> None:
     """Raise InvalidInput for a model that reads more than a latent and a text."""
-    channels, own = model.weights.arguments["in_channels"], latent_format(model).channels
+    patch = KINDS[model.weights.family].patch
+    channels, own = model.weights.arguments["in_channels"] // patch**2, latent_format(model).channels
     if channels != own:
         raise InvalidInput(
             f"This network reads {channels} channels where a latent has {own}: an inpainting or depth model.", hint="Train the plain model."
@@ -111,16 +121,9 @@ def _check_preserved(data: TrainingSet, recipe: Recipe) -> None:
 
 def _check_latents(model: Model, data: TrainingSet) -> None:
     """Raise InvalidInput for pictures that were encoded for a network of another latent space."""
-    own, given = latent_format(model), FAMILIES[data.family].latent_format
+    own, given = latent_format(model), KINDS[data.family].latent_format
     if own != given:
         raise InvalidInput(
-            f"The pictures were encoded by a VAE of {FAMILIES[data.family].title}, whose latents this model does not read.",
+            f"The pictures were encoded by a VAE of {KINDS[data.family].title}, whose latents this model does not read.",
             hint="Connect the VAE that belongs to the model to Cache Dataset.",
         )
-
-
-def _checkpoint(unet: Any, adapted: dict[str, Trained]) -> None:
-    """Compute activations again in the backward pass instead of keeping them."""
-    unet.enable_gradient_checkpointing()
-    if "text_encoder" in adapted:
-        adapted["text_encoder"].module.gradient_checkpointing_enable()

@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from itertools import pairwise
+from multiprocessing.connection import Connection
 from typing import Protocol
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce
-from torch import nn
+import torch.distributed as distributed
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from engine.errors import NodeFailed
+from engine.values.training import TrainingState
+
+Order = tuple[bytes, object] | None
+"""What the first process has the others do: go on from a state (its tensors as a file, its record), or take a step (None)."""
+
+TIMEOUT = timedelta(minutes=10)
+"""Of one exchange; beside the exchange itself it is the start of the slowest process, or how much slower one computes a step."""
+
+
+def divided(rows: slice, count: int) -> list[slice]:
+    """Rows in `count` parts of nearly the same size, in order."""
+    size = rows.stop - rows.start
+    ends = [rows.start + number * size // count for number in range(count + 1)]
+    return [slice(first, last) for first, last in pairwise(ends)]
 
 
 class Ranks(Protocol):
-    """number: which of `count` processes this is."""
+    """number: which of `count` processes this is; 0 is the one that says what is done."""
 
     number: int
     count: int
+
+    def load(self, state: TrainingState) -> None:
+        """Let the others go on from a state too."""
+
+    def step(self) -> None:
+        """Let the others take a step too."""
 
     def of(self, size: int) -> slice:
         """The rows of a batch that this process computes."""
@@ -31,6 +56,12 @@ class Alone:
     number = 0
     count = 1
 
+    def load(self, state: TrainingState) -> None:
+        pass
+
+    def step(self) -> None:
+        pass
+
     def of(self, size: int) -> slice:
         return slice(0, size)
 
@@ -42,26 +73,69 @@ class Alone:
 
 
 class Parallel:
-    """The processes that `accelerate launch` (or torchrun) has started. The result is that of one process with the whole batch."""
+    """One of several processes. The result is that of one process with the whole batch; sums go through main memory, by gloo.
 
-    def __init__(self, state: PartialState | None = None) -> None:
-        self._state = state or PartialState()
-        self.number = self._state.process_index
-        self.count = self._state.num_processes
+    meeting: a URL that names a new file, by which the processes find each other. others: from the first process to each other one.
+    """
+
+    def __init__(self, number: int, count: int, meeting: str, others: Sequence[Connection] = ()) -> None:
+        self.number = number
+        self.count = count
+        self._others = others
+        distributed.init_process_group("gloo", init_method=meeting, rank=number, world_size=count, timeout=TIMEOUT)
+
+    def close(self) -> None:
+        distributed.destroy_process_group()
+
+    def load(self, state: TrainingState) -> None:
+        if self._others:
+            self._send((save(dict(state.tensors)), state.record))
+
+    def step(self) -> None:
+        self._send(None)
 
     def of(self, size: int) -> slice:
-        return slice(self.number * size // self.count, (self.number + 1) * size // self.count)
+        return divided(slice(0, size), self.count)[self.number]
 
     def sum(self, value: float) -> float:
-        return float(reduce(torch.tensor(value, dtype=torch.float64, device=self._state.device), "sum"))
+        return self._summed(torch.tensor([value], dtype=torch.float64)).item()
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """A parameter without a gradient here counts as 0; one without a gradient anywhere gets none."""
-        present = reduce(torch.tensor([float(p.grad is not None) for p in parameters], device=self._state.device), "sum")
-        for parameter, anywhere in zip(parameters, present.tolist(), strict=True):
-            if anywhere:
-                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                parameter.grad = reduce(own, "sum")
+        """A parameter without a gradient here counts as 0; one without a gradient anywhere gets none. All are one exchange."""
+        own = [torch.zeros(p.numel()) if p.grad is None else p.grad.detach().flatten().float().cpu() for p in parameters]
+        present = torch.tensor([float(p.grad is not None) for p in parameters])
+        present, *gradients = self._summed(torch.cat([present, *own])).split([len(parameters), *(len(part) for part in own)])
+        for parameter, anywhere, gradient in zip(parameters, present.tolist(), gradients, strict=True):
+            parameter.grad = gradient.view_as(parameter).to(parameter) if anywhere else None
+
+    def _summed(self, tensor: Tensor) -> Tensor:
+        try:
+            distributed.all_reduce(tensor)
+        except RuntimeError as error:
+            raise self._lost() from error
+        return tensor
+
+    def _send(self, order: Order) -> None:
+        try:
+            for other in self._others:
+                other.send(order)
+        except OSError as error:
+            raise self._lost() from error
+
+    def _lost(self) -> NodeFailed:
+        """What another process said before it ended."""
+        for other in self._others:
+            if other.poll(1.0):
+                try:
+                    return NodeFailed(f"Another process of the training failed: {other.recv()}")
+                except EOFError:
+                    continue
+        return NodeFailed("Another process of the training ended.", hint="The log may say why; it may have run out of memory.")
+
+
+def state_of(order: tuple[bytes, object]) -> TrainingState:
+    tensors, record = order
+    return TrainingState(load(tensors), record)  # type: ignore[arg-type]
 
 
 ALONE = Alone()

@@ -30,6 +30,7 @@ class Recipe(Settings):
     checkpointing: bool
     validate_every: int
     horizon: int
+    processes: int = 1
     word: Word | None = None
     whole: bool = False
 
@@ -68,6 +69,7 @@ def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan
         checkpointing=plan.checkpointing,
         validate_every=plan.validate_every,
         horizon=horizon,
+        processes=plan.processes,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from engine.diffusion.families import ADAPTERS
 from engine.diffusion.training.recipe import Recipe
 from engine.values.lora import Lora
 from engine.values.training import LossCurve, TrainingState
@@ -16,7 +17,8 @@ ALGORITHMS = {"lora": "", "oft": "diag-oft"}
 def lora_of(state: TrainingState) -> Lora:
     """The adapter of a state: its averaged weights where there are some."""
     recipe = Recipe.model_validate(state.record["recipe"])
-    return Lora(state.part("average") or state.part("adapter"), metadata_of(recipe, state.step))
+    version = {"ss_base_model_version": ADAPTERS[state.record["family"]].base_model_version}
+    return Lora(state.part("average") or state.part("adapter"), {**metadata_of(recipe, state.step), **version})
 
 
 def curve_of(state: TrainingState) -> LossCurve:
@@ -45,7 +47,7 @@ def metadata_of(recipe: Recipe, steps: int) -> dict[str, str]:
         "ss_gradient_accumulation_steps": recipe.accumulation,
         "ss_gradient_checkpointing": recipe.checkpointing,
         "ss_batch_size_per_device": recipe.batch_size,
-        "ss_total_batch_size": recipe.batch_size * recipe.accumulation,
+        "ss_total_batch_size": recipe.batch_size * recipe.accumulation * recipe.processes,
         "ss_seed": recipe.seed,
         "ss_loss_type": objective.loss,
         "ss_huber_schedule": objective.huber_schedule,

@@ -11,7 +11,7 @@ import torch
 
 from engine.diffusion.training.state import Keep
 from engine.diffusion.training.trainer import Step, Trainer
-from engine.errors import Cancelled, InvalidInput
+from engine.errors import NodeFailed, Unstorable
 from engine.values.training import TrainingState
 
 KEEP_SECONDS = 60.0
@@ -33,25 +33,56 @@ def train(trainer: Trainer, until: int, keep: Keep, *, tell: Callable[[Progress]
     """Train to step `until`, or to where `keep` asks for an early end, and return the state there.
 
     keep: holds the state of an interrupted segment; a segment that finds one goes on from it. check: raises Cancelled to stop; it is
-    called before each step. tell: may raise it too. What stops the segment (a cancelled job, a loss that is no number) leaves the last
-    good state in `keep`.
+    called before each step. tell: may raise it too. Whatever stops the segment between two steps or before a step's weights have moved
+    (a job that makes way or is cancelled, a loss that is no number, a file that is gone, too little memory) leaves the last good state
+    in `keep`. Raises NodeFailed when a state cannot be kept, such as on a full disk; the one kept before then stays.
     """
     kept = keep.load()
     if kept is not None and trainer.step < kept.step <= until:
         trainer.load(kept)
+    if trainer.step == 0:
+        trainer.fit()
+    keeper = _Keeper(keep, trainer)
     pace = _Pace(trainer.step)
-    kept_at = time.monotonic()
     while trainer.step < until and not keep.finish:
         try:
             check()
             tell(pace.after(trainer.advance(), until))
-        except (Cancelled, InvalidInput):
-            keep.save(trainer.state())
+        except BaseException:  # also Ctrl+C
+            if trainer.whole:
+                keeper.save()
             raise
-        if time.monotonic() - kept_at > KEEP_SECONDS and trainer.step < until:
-            keep.save(trainer.state())
-            kept_at = time.monotonic()
+        if keeper.due and trainer.step < until:
+            keeper.save()
     return trainer.state()
+
+
+class _Keeper:
+    """Keeps the state of a training from time to time."""
+
+    def __init__(self, keep: Keep, trainer: Trainer) -> None:
+        self._keep = keep
+        self._trainer = trainer
+        self._step = trainer.step
+        self._time = time.monotonic()
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() - self._time > KEEP_SECONDS
+
+    def save(self) -> None:
+        """Keep the state if it is another one than is kept. Raises NodeFailed."""
+        if self._trainer.step == self._step:
+            return
+        state = self._trainer.state()
+        try:
+            self._keep.save(state)
+        except (OSError, Unstorable) as error:
+            raise NodeFailed(
+                f"The training stopped: its state at step {state.step} could not be kept: {error}. Kept is that of step {self._step}.",
+                hint="Make room on the disk, or raise the setting disk_cache, and run it again: it goes on from there.",
+            ) from error
+        self._step, self._time = state.step, time.monotonic()
 
 
 class _Pace:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from engine.diffusion.training.recipe import Recipe
 from engine.errors import InvalidInput
 from engine.values.training import TrainingState
 
@@ -46,6 +47,22 @@ def unpacked(form: Any, tensors: Mapping[str, Tensor]) -> Any:
         return {key: unpacked(item, tensors) for key, item in content}
     items = [unpacked(item, tensors) for item in content]
     return items if kind == "list" else tuple(items)
+
+
+def check_same(state: TrainingState, recipe: Recipe) -> None:
+    """Raise InvalidInput for a state of other settings, naming one. What was no setting yet when it was made was as it is by default."""
+    before, now = (made.model_dump(mode="json") for made in (Recipe.model_validate(state.record["recipe"]), recipe))
+    name = next((name for name in now if before[name] != now[name]), None)
+    if name is None:
+        return
+    old, new = before[name], now[name]
+    if isinstance(new, dict) and isinstance(old, dict):
+        inner = next(key for key in new if old[key] != new[key])
+        name, old, new = f"{name}.{inner}", old[inner], new[inner]
+    raise InvalidInput(
+        f"The state was made with {name} = {old}, this training has {new}.",
+        hint="Continue with the same settings, or start from its LoRA instead of its state.",
+    )
 
 
 class Keep(Protocol):

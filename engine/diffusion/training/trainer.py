@@ -3,30 +3,39 @@ and the step's number only."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
-from engine.diffusion.devices import Numerics
+from engine.diffusion.families.family import Kind, Told
+from engine.diffusion.memory import Memory
 from engine.diffusion.training.batches import Batch, Batches
+from engine.diffusion.training.economy import GIB, MARGIN, Activations, Economy, Estimate, activations, ladder
 from engine.diffusion.training.networks import AdaptedNetwork, Trained
 from engine.diffusion.training.objectives import Noised, Task
 from engine.diffusion.training.optimizers import Group, at_average, build_optimizer, build_schedule
-from engine.diffusion.training.ranks import Ranks
+from engine.diffusion.training.ranks import Ranks, divided
 from engine.diffusion.training.recipe import Recipe
 from engine.diffusion.training.rules import Rules
-from engine.diffusion.training.state import packed, unpacked
+from engine.diffusion.training.state import check_same, packed, unpacked
 from engine.diffusion.training.streams import global_stream, stream
 from engine.diffusion.training.text_reader import TextReader
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, OutOfMemory
 from engine.values.training import TrainingState
 
+log = logging.getLogger("easel.training")
+
 FIXED_TIMES = (0.2, 0.4, 0.6, 0.8)
+PROBES = (8, 16)
+"""Sides of the latents that tell how much memory larger ones take."""
 
 
 @dataclass(frozen=True)
@@ -47,30 +56,57 @@ class Step:
 
 @dataclass(frozen=True)
 class Networks:
-    """unet: called with latents, timesteps and context. reader: encodes captions, None if the data brings them encoded.
+    """kind: says how the diffusion network `unet` is called. reader: encodes captions, None if the data brings them encoded.
     adapted: by part, those that are trained. base: the U-Net as it was, where its predictions are preserved."""
 
-    unet: nn.Module
+    kind: Kind
+    unet: Any
     reader: TextReader | None
     adapted: dict[str, Trained]
     base: nn.Module | None = None
 
+    def modules(self) -> list[nn.Module]:
+        return [self.unet, *(network.module for network in self.adapted.values())]
+
+    def checkpoint(self, on: bool) -> None:
+        """Whether activations are computed again in the backward pass instead of kept."""
+        if on:
+            self.unet.enable_gradient_checkpointing()
+        else:
+            self.unet.disable_gradient_checkpointing()
+        if "text_encoder" in self.adapted:
+            encoder = self.adapted["text_encoder"].module
+            encoder.gradient_checkpointing_enable() if on else encoder.gradient_checkpointing_disable()
+
 
 class Trainer:
-    """Make one with `open_trainer`."""
+    """Make one with `open_trainer`.
 
-    def __init__(self, networks: Networks, task: Task, data: Batches, recipe: Recipe, numerics: Numerics, ranks: Ranks) -> None:
+    whole: nothing of a step has moved that is not finished. notice(text, hint): told what is done otherwise than asked.
+    """
+
+    def __init__(
+        self, networks: Networks, task: Task, data: Batches, recipe: Recipe, memory: Memory, ranks: Ranks,
+        notice: Callable[[str, str], None],
+    ) -> None:  # fmt: skip
         self.step = 0
+        self.whole = True
         self.recipe = recipe
         self._networks = networks
         self._task = task
         self._data = data
-        self._numerics = numerics
+        self._memory = memory
+        self._numerics = memory.numerics
         self._ranks = ranks
+        self._notice = notice
+        self._economies = ladder(recipe.checkpointing, recipe.batch_size if ranks.count == 1 else 1)
+        self._economy = self._economies[0]
+        if recipe.checkpointing:
+            networks.checkpoint(True)
         self._parameters = [parameter for network in networks.adapted.values() for parameter in network.parameters()]
         self._optimizer = build_optimizer(recipe.optimizer, groups_of(networks.adapted, recipe))
         self._schedule = build_schedule(recipe.optimizer, self._optimizer, recipe.horizon or 1)
-        self._scaler = torch.amp.GradScaler(numerics.device.type, enabled=numerics.network == torch.float16)
+        self._scaler = torch.amp.GradScaler(self._numerics.device.type, enabled=self._numerics.network == torch.float16)
         decay = recipe.optimizer.ema
         self._average = EMAModel(self._parameters, decay=decay) if decay else None
         self._curve: list[list[Any]] = []
@@ -97,6 +133,8 @@ class Trainer:
             "curve": list(self._curve),
             "validation": list(self._validation),
             "recipe": self.recipe.model_dump(mode="json"),
+            "family": self._networks.kind.name,
+            "economy": asdict(self._economy),
             "optimizer": packed(self._optimizer.state_dict(), inner),
             "schedule": packed(self._schedule.state_dict(), inner),
             "scaler": packed(self._scaler.state_dict(), inner),
@@ -106,6 +144,7 @@ class Trainer:
     def load(self, state: TrainingState) -> None:
         """Go on from a state. Raises InvalidInput for one of another training."""
         check_same(state, self.recipe)
+        self._ranks.load(state)
         for network in self._networks.adapted.values():
             network.load(state.part("adapter"), "The state")
         inner = state.part("optimizer")
@@ -118,28 +157,51 @@ class Trainer:
             self._average.shadow_params = [averages[name].reshape(slot.parameter.shape).to(slot.parameter) for name, slot in slots]
             self._average.optimization_step = state.step
         self._curve, self._validation = list(state.record["curve"]), list(state.record["validation"])
+        self._use(Economy(**state.record["economy"]))
         self.step = state.step
 
     # -- one step
 
     def advance(self) -> Step:
-        """One optimizer step. Raises InvalidInput at a loss or a gradient that is no number, before anything has moved."""
+        """One optimizer step. What does not fit into memory is tried again in more frugal ways, which then stay.
+
+        Raises InvalidInput at a loss or a gradient that is no number, OutOfMemory when no way fits; both before anything has moved.
+        """
+        self._ranks.step()
         rate = float(self._schedule.get_last_lr()[0])
         batches = self._batches(self.step)
         count = sum(len(batch.latents) for batch in batches)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss = self._ranks.sum(sum(self._backward(batch, number, count) for number, batch in enumerate(batches)))
+        ways = self._economies[self._economies.index(self._economy) :]
+        share = self._memory.first_that_fits([partial(self._gradients, way, batches, count) for way in ways], "A training step")
+        loss = self._ranks.sum(share)
         self._ranks.sum_gradients(self._parameters)
-        gradient = 0.0
-        if any(parameter.grad is not None for parameter in self._parameters):  # none in a step that says nothing of what is trained
-            gradient = self._clip()
+        moving = any(parameter.grad is not None for parameter in self._parameters)  # none in a step that says nothing of what is trained
+        gradient = self._clip() if moving else 0.0
+        self.whole = False
+        if moving:
             self._scaler.step(self._optimizer)
             self._scaler.update()
         self._schedule.step()
         self._after_step()
         self.step += 1
         self._curve.append([self.step, loss, rate])
+        self.whole = True
         return Step(self.step, loss, rate, count, gradient, self._measured())
+
+    def _gradients(self, economy: Economy, batches: list[Batch], count: int) -> float:
+        """The gradients of this rank's part of a step, and its share in the mean loss over all `count` pictures."""
+        if economy != self._economy:
+            self._notice(
+                f"A training step does not fit into memory: from here on with {economy}.", "Smaller batches or pictures need less."
+            )
+            self._use(economy)
+        self._optimizer.zero_grad(set_to_none=True)
+        return sum(self._backward(batch, number, count) for number, batch in enumerate(batches))
+
+    def _use(self, economy: Economy) -> None:
+        if economy.checkpointing != self._economy.checkpointing:
+            self._networks.checkpoint(economy.checkpointing)
+        self._economy = economy
 
     def _batches(self, step: int) -> list[Batch]:
         """The batches of a step, each for all ranks together."""
@@ -152,11 +214,14 @@ class Trainer:
         rows = self._ranks.of(len(batch.latents))
         if rows.start == rows.stop:
             return 0.0
+        total = 0.0
         with self._dropping(number):
-            share = self._losses(batch, noised, rows, reading=self._reads_with_gradient()).sum() / count
-            if share.requires_grad:  # a batch of dropped captions says nothing about the text encoder
-                self._scaler.scale(share).backward()
-        return float(share.detach())
+            for piece in divided(rows, min(self._economy.pieces, rows.stop - rows.start)):
+                share = self._losses(batch, noised, piece, reading=self._reads_with_gradient()).sum() / count
+                if share.requires_grad:  # a batch of dropped captions says nothing about the text encoder
+                    self._scaler.scale(share).backward()
+                total += float(share.detach())
+        return total
 
     def _losses(self, batch: Batch, noised: Noised, rows: slice, *, reading: bool) -> Tensor:
         """The losses of some pictures of a batch with the weights that the data gives them. reading: with gradients of the text encoder."""
@@ -164,29 +229,35 @@ class Trainer:
         part = Noised(*(tensor[rows].to(device) for tensor in noised))
         mask = None if batch.mask is None else batch.mask[rows].to(device)
         with self._autocast():
-            context = self._context(batch, rows, reading).to(device)
+            told = self._told(part.told, batch, rows, reading)
         training = torch.is_grad_enabled()
         with torch.no_grad(), self._autocast():  # a room of its own, as autocast keeps what it has cast without a graph
-            part = self._prepared(part, context, batch.is_regularisation[rows].to(device), training)
+            part = self._prepared(part, told, batch.is_regularisation[rows].to(device), training)
         with self._autocast():
-            output = _predicted(self._networks.unet, part, context)
+            output = self._networks.kind.call(self._networks.unet, part.x, told)
         losses = self._task.losses(output, part, mask) * batch.weight[rows].to(device)
         finite = losses.detach().isfinite()
         if not finite.all():
             raise self._not_finite(batch, rows, finite)
         return losses
 
-    def _prepared(self, part: Noised, context: Tensor, others: Tensor, training: bool) -> Noised:
+    def _prepared(self, part: Noised, told: Told, others: Tensor, training: bool) -> Noised:
         """What is asked of the network where that depends on a network's own prediction. others: [B], regularisation pictures."""
+        call = self._networks.kind.call
         if self.recipe.objective.dream and training:
-            part = self._task.dreamt(part, _predicted(self._networks.unet, part, context).float())
+            part = self._task.dreamt(part, call(self._networks.unet, part.x, told).float())
         base = self._networks.base
         if base is None or not others.any():
             return part
         target = part.target.clone()
-        asked = Noised(*(tensor[others] for tensor in part))
-        target[others] = _predicted(base, asked, context[others]).float()
+        target[others] = call(base, part.x[others], told.of(others)).float()
         return part._replace(target=target)
+
+    def _told(self, timestep: Tensor, batch: Batch, rows: slice, reading: bool) -> Told:
+        """What the diffusion network is told of some pictures of a batch, on the device."""
+        device = self._numerics.device
+        pooled = None if batch.pooled is None else batch.pooled[rows].to(device)
+        return Told(timestep, self._context(batch, rows, reading).to(device), pooled, batch.sizes[rows].to(device))
 
     def _context(self, batch: Batch, rows: slice, reading: bool) -> Tensor:
         if batch.context is not None:
@@ -242,11 +313,54 @@ class Trainer:
             details={"step": self.step + 1, "pictures": names},
         )
 
+    # -- memory
+
+    def fit(self) -> None:
+        """Choose by an estimate how frugally steps are computed.
+
+        Raises OutOfMemory, before anything is computed, when the most frugal way keeps more than is free.
+        """
+        free, estimate, area = self._memory.available(), self._estimate(), self._data.largest_area
+        needed = {way: estimate.bytes(way, area, self.recipe.batch_size) for way in self._economies}
+        least = needed[self._economies[-1]]
+        if least > free:
+            raise OutOfMemory(
+                f"A training step needs at least {least / GIB:.1f} GiB of the memory of {self._numerics.device}, of which "
+                f"{free / GIB:.1f} GiB are free, also with {self._economies[-1]}.",
+                hint="Use smaller buckets, train fewer modules, or close other programs that use the device.",
+            )
+        chosen = next((way for way in self._economies if needed[way] * MARGIN <= free), self._economies[-1])
+        if chosen != self._economy:
+            self._notice(
+                f"A training step needs about {needed[self._economy] * MARGIN / GIB:.1f} GiB, and {free / GIB:.1f} GiB are free: "
+                f"it is computed with {chosen}.",
+                "Smaller batches or buckets need less.",
+            )
+        self._use(chosen)
+
+    def _estimate(self) -> Estimate:
+        small, large = ((side * side, self._activations(side)) for side in PROBES)
+        return Estimate(small, large, sum(parameter.nbytes for parameter in self._parameters))
+
+    def _activations(self, side: int) -> Activations:
+        """Of one picture whose latent is a square."""
+        batch = self._data.batch(0)
+        x = torch.zeros(1, batch.latents.shape[1], side, side, device=self._numerics.device)
+        timestep = torch.zeros(1, device=self._numerics.device)
+        reading = self._reads_with_gradient()
+
+        def forward() -> None:
+            with self._autocast():
+                self._networks.kind.call(self._networks.unet, x, self._told(timestep, batch, slice(0, 1), reading))
+
+        with self._dropping(0):
+            return activations(self._networks.unet, self._networks.modules(), forward)
+
     # -- validation
 
     def _measured(self) -> float | None:
         every = self.recipe.validate_every
-        if not every or self.step % every:
+        if not every or self.step % every or self._ranks.number:
             return None
         loss = self.fixed_loss()
         self._validation.append([self.step, loss])
@@ -272,10 +386,6 @@ class Trainer:
         return torch.cat(losses)
 
 
-def _predicted(unet: nn.Module, part: Noised, context: Tensor) -> Tensor:
-    return unet(part.x, part.told, encoder_hidden_states=context, return_dict=False)[0]
-
-
 def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:
     """The trained parameters by learning rate."""
     optimizer = recipe.optimizer
@@ -289,19 +399,3 @@ def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:
             groups.setdefault((part, base * factor), []).append(slot.parameter)
     rules.check_used()
     return [Group(part, parameters, rate) for (part, rate), parameters in groups.items()]
-
-
-def check_same(state: TrainingState, recipe: Recipe) -> None:
-    """Raise InvalidInput for a state of other settings, naming one. What was no setting yet when it was made was as it is by default."""
-    before, now = (made.model_dump(mode="json") for made in (Recipe.model_validate(state.record["recipe"]), recipe))
-    name = next((name for name in now if before[name] != now[name]), None)
-    if name is None:
-        return
-    old, new = before[name], now[name]
-    if isinstance(new, dict) and isinstance(old, dict):
-        inner = next(key for key in new if old[key] != new[key])
-        name, old, new = f"{name}.{inner}", old[inner], new[inner]
-    raise InvalidInput(
-        f"The state was made with {name} = {old}, this training has {new}.",
-        hint="Continue with the same settings, or start from its LoRA instead of its state.",
-    )

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from engine.diffusion.families import KINDS
 from engine.values.dataset import Augmentation, Bucket, CaptionPolicy, Cut, Dataset, Example, TrainingSet
 
 SHUFFLED = CaptionPolicy(shuffle=True, keep_tokens=1, dropout=0.2, tag_dropout=0.1)
@@ -15,9 +16,16 @@ CAPTION = "sks shape, large, red, on white"
 
 
 def random_set(
-    folder: Path, count: int = 5, *, policy: CaptionPolicy = SHUFFLED, flip: bool = True, mask: torch.Tensor | None = None
+    folder: Path,
+    count: int = 5,
+    *,
+    policy: CaptionPolicy = SHUFFLED,
+    flip: bool = True,
+    mask: torch.Tensor | None = None,
+    family: str = "sd15",
 ) -> TrainingSet:
     """Pictures in two buckets (64 x 64 and 96 x 64 pixels), captions read live."""
+    space = KINDS[family].latent_format
     examples, cuts, latents = [], [], []
     for number in range(count):
         width = 96 if number % 3 == 2 else 64
@@ -31,7 +39,8 @@ def random_set(
         )  # fmt: skip
         plain = Cut(width, 64, 0, 0, width, 64)
         own = (plain, replace(plain, flip=True)) if flip else (plain,)
-        mean = torch.randn(4, 8, width // 8, generator=torch.Generator().manual_seed(number)) / 0.18215
+        latent = torch.randn(1, space.channels, 8, width // 8, generator=torch.Generator().manual_seed(number))
+        mean = space.process_out(latent)[0]
         files = []
         for cut in own:
             tensors = {"mean": mean.flip(-1).contiguous() if cut.flip else mean, "logvar": torch.full_like(mean, -2.0)}
@@ -41,12 +50,14 @@ def random_set(
             save_file(tensors, files[-1])
         cuts.append(own)
         latents.append(tuple(files))
-    return TrainingSet(Dataset(tuple(examples), trigger="sks shape"), tuple(cuts), tuple(latents))
+    return TrainingSet(Dataset(tuple(examples), trigger="sks shape"), tuple(cuts), tuple(latents), family=family)
 
 
 def encoded(training_set: TrainingSet, folder: Path, width: int) -> TrainingSet:
     """The same set with every caption encoded to the same words; its captions must not vary."""
     path = folder / "words.safetensors"
-    save_file({"context": torch.randn(1, 77, width, generator=torch.Generator().manual_seed(9)), "pooled": torch.zeros(1, width)}, path)
+    generator = torch.Generator().manual_seed(9)
+    words = {"context": torch.randn(1, 77, width, generator=generator), "pooled": torch.randn(1, width, generator=generator)}
+    save_file(words, path)
     captions = {"", *(example.captions[0] for example in training_set.dataset.examples)}
     return replace(training_set, texts=dict.fromkeys(captions, str(path)))

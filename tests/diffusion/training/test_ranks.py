@@ -2,69 +2,73 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from pathlib import Path
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import multiprocessing
 
-from engine.diffusion.checkpoints import load_checkpoint
-from engine.diffusion.devices import choose
-from engine.diffusion.memory import Memory
-from engine.diffusion.training.opening import open_trainer
-from engine.graph.folders import EMBEDDED_MODELS
+from engine.diffusion.training.crew import Work, _devices, open_crew
+from engine.diffusion.training.ranks import divided
+from engine.diffusion.training.segment import train
+from engine.errors import InvalidInput, NodeFailed
+from engine.graph.checkpoint import Checkpoint
 from engine.values.dataset import CaptionPolicy
 from engine.values.training import Adapter, Optimizer
 from tests.diffusion.training.recipes import recipe
 from tests.diffusion.training.sets import random_set
 
-STEPS = 3
+# not Adam, which makes a step of any gradient, also of one that is nothing but rounding
+SETTINGS = Adapter(rank=4, text_encoder=True), Optimizer(name="SGD", rate=1.0, text_rate=1.0, schedule="constant", warmup=0)
 
 
-def train(folder: str, batch_size: int, ranks: object) -> dict[str, torch.Tensor]:
-    checkpoint = load_checkpoint(EMBEDDED_MODELS / "checkpoints" / "tiny-shapes.safetensors")
-    # not Adam, which makes a step of any gradient, also of one that is nothing but rounding
-    optimizer = Optimizer(name="SGD", rate=1.0, text_rate=1.0, schedule="constant", warmup=0)
-    settings = recipe(Adapter(rank=4, text_encoder=True), optimizer=optimizer, batch_size=batch_size, accumulation=2)
-    data = random_set(Path(folder), 4, policy=CaptionPolicy())
-    memory = Memory(choose("cpu", "fp32"))
-    with open_trainer(memory, checkpoint.model, checkpoint.clip, data, settings, ranks=ranks) as trainer:  # type: ignore[arg-type]
-        for _ in range(STEPS):
-            trainer.advance()
-        return dict(trainer.state().part("adapter"))
+def settings(**plan):
+    return recipe(SETTINGS[0], optimizer=SETTINGS[1], accumulation=2, **plan)
 
 
-def work(rank: int, port: int, folder: str) -> None:
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), ACCELERATE_USE_CPU="true"
-    )
-    torch.set_num_threads(1)
-    from accelerate import PartialState
+def unheard(text: str, hint: str) -> None:
+    raise AssertionError(text)
 
-    from engine.diffusion.training.ranks import Parallel
 
-    ranks = Parallel(PartialState(cpu=True, backend="gloo"))
-    assert ranks.count == 2
-    own = Path(folder) / f"rank{rank}"
-    own.mkdir()
-    save_file(train(str(own), 1, ranks), f"{folder}/{rank}.safetensors")
+def test_rows_are_divided_without_rest():
+    assert divided(slice(0, 5), 2) == [slice(0, 2), slice(2, 5)]
+    assert divided(slice(2, 3), 3) == [slice(2, 2), slice(2, 2), slice(2, 3)]
+
+
+def test_more_processes_than_devices_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert [device.index for device in _devices(torch.device("cuda:1"), 2)] == [1, 2]
+    with pytest.raises(InvalidInput, match="3 processes need as many graphics devices from cuda:1 on, and 3 are here"):
+        _devices(torch.device("cuda:1"), 3)
 
 
 @pytest.mark.slow
-def test_two_processes_are_one_with_twice_the_batch(tmp_path):
-    from engine.diffusion.training.ranks import ALONE
+def test_two_processes_are_one_with_twice_the_batch(checkpoint, memory, run, tmp_path):
+    """Also after a stop: the second half goes on from the state that the first left, in new processes."""
+    data = random_set(tmp_path, 4, policy=CaptionPolicy())
+    whole = run(settings(batch_size=2), 3, data=data).part("adapter")
+    keep = Checkpoint()
+    work = Work(checkpoint.model, checkpoint.clip, data, settings(batch_size=1, processes=2))
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.spawn(work, (port, str(tmp_path)), nprocs=2)
-    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
-    whole = train(str(tmp_path), 2, ALONE)
-    moved = max(tensor.abs().max() for name, tensor in whole.items() if "lora_up" in name)
-    assert moved > 1e-4
+    def stop() -> None:
+        if trainer.step == 2:
+            raise KeyboardInterrupt
+
+    with open_crew(memory, work, None, unheard) as trainer, pytest.raises(KeyboardInterrupt):
+        train(trainer, 3, keep, tell=lambda progress: None, check=stop)
+    assert keep.load().step == 2
+    with open_crew(memory, work, None, unheard) as trainer:
+        shared = train(trainer, 3, keep, tell=lambda progress: None, check=lambda: None).part("adapter")
+    assert max(tensor.abs().max() for name, tensor in whole.items() if "lora_up" in name) > 1e-4
     for name, tensor in whole.items():
-        assert torch.equal(first[name], second[name]), name
-        assert torch.allclose(first[name], tensor, atol=1e-5), name
+        assert torch.allclose(shared[name], tensor, atol=1e-5), name
+
+
+@pytest.mark.slow
+def test_what_stops_another_process_is_told(checkpoint, memory, tmp_path):
+    data = random_set(tmp_path, 2, policy=CaptionPolicy(), flip=False)
+    bad = load_file(data.latents[1][0])
+    save_file({**bad, "mean": torch.full_like(bad["mean"], float("nan"))}, data.latents[1][0])
+    work = Work(checkpoint.model, checkpoint.clip, data, settings(batch_size=1, processes=2))
+    # each batch holds both pictures, so one of the processes meets the bad one
+    with open_crew(memory, work, None, unheard) as trainer, pytest.raises((NodeFailed, InvalidInput), match=r"for picture1\.png"):
+        trainer.advance()
+    assert trainer.step == 0
