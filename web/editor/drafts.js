@@ -20,13 +20,14 @@ function database() {
   });
 }
 
-/** @template T @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest<T>} work @returns {Promise<T>} */
+/** Done when it is on the disk. @template T @param {IDBTransactionMode} mode @param {(store: IDBObjectStore) => IDBRequest<T>} work @returns {Promise<T>} */
 async function inStore(mode, work) {
   const opened = await database();
   return new Promise((resolve, reject) => {
-    const request = work(opened.transaction("drafts", mode).objectStore("drafts"));
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
+    const transaction = opened.transaction("drafts", mode);
+    const request = work(transaction.objectStore("drafts"));
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onabort = () => reject(transaction.error);
   }).finally(() => opened.close());
 }
 

@@ -8,6 +8,7 @@ import { Dock } from "./dock.js";
 import { Drafts } from "./drafts.js";
 import { Editor } from "./editor.js";
 import { Events } from "./events.js";
+import { tellFaults } from "./faults.js";
 import { bindDrop } from "./files.js";
 import { Jobs } from "./jobs.js";
 import { bindKeys } from "./keys.js";
@@ -29,6 +30,7 @@ sayWords();
 const events = new Events();
 const editor = new Editor($("canvas"), events);
 const app = new App({ editor, events, notices: new Notices($("news"), $("problems")) });
+tellFaults((text, kind, hint) => app.say(text, kind, hint));
 for (const command of [...COMMANDS, ...panelCommands(PANELS)]) app.commands.set(command.id, command);
 app.jobs = new Jobs(app);
 app.themes = new Themes(editor);
@@ -56,7 +58,8 @@ async function begin() {
     app.openDocument(open(draft.text), draft.file);
     app.opened = draft.opened;
     if (draft.dirty) app.saved = new Map();
-    if (app.drafts) await app.drafts.drop(id);
+    await app.drafts?.keep(); // under its new name, before it is gone under the old one
+    await app.drafts?.drop(id);
     return;
   }
   await app.openWorkflow(FIRST);
@@ -72,6 +75,7 @@ function offer(draft) {
       app.opened = draft.opened;
       app.saved = new Map();
       events.emit("saved", null);
+      await app.drafts?.keep();
       await app.drafts?.drop(draft.id);
     }) },
     { title: t("file.discard"), act: () => app.guard(() => app.drafts?.drop(draft.id)) },

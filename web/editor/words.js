@@ -23,6 +23,8 @@ const PAGE = {
   "page.cancel": "Cancel", "page.close": "Close", "page.delete": "Delete", "page.dismiss": "Dismiss", "page.show": "Show", "page.more": "More",
   "page.nothing-matches": "Nothing matches",
   "page.close-panel": "Close {panel}",
+  "page.fault": "Something went wrong in the page: {why}",
+  "page.fault.hint": "What you wrote is kept. If the page does not go on, load it again; the browser's console says more.",
 };
 
 const STATUS = {
