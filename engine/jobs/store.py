@@ -76,9 +76,10 @@ class JobStore:
 
         return await self.database.read(work)
 
-    async def waiting(self) -> list[Job]:
-        """Jobs that are to run, in the order in which they will."""
-        return await self._list(f"state IN ({_WAITING}) ORDER BY preemptible, number, row")
+    async def waiting(self, limit: int | None = None) -> list[Job]:
+        """Jobs that are to run, in the order in which they will; the first `limit` of them."""
+        most = -1 if limit is None else limit
+        return await self._list(f"state IN ({_WAITING}) ORDER BY preemptible, number, row LIMIT ?", (most,))
 
     async def running(self) -> list[Job]:
         return await self._list("state = 'running' ORDER BY number, row")

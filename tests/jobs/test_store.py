@@ -38,6 +38,7 @@ async def test_order_is_number_then_submission_and_front_comes_first(store):
     await add(store, "low", number=0.5)
     await add(store, "low too", number=0.5)
     assert [job.id for job in await store.waiting()] == ["later front", "front", "low", "low too", "a", "b"]
+    assert [job.id for job in await store.waiting(2)] == ["later front", "front"]
 
 
 async def test_numbers_grow_over_restarts_and_deleted_jobs(tmp_path):

@@ -52,7 +52,7 @@ async def queue(request: web.Request) -> web.Response:
     jobs = server_of(request).jobs
     running = jobs.running
     listed = [JobAnswer.of(running.job, progress=running.to_json()).model_dump()] if running is not None else []
-    listed += [JobAnswer.of(job).model_dump() for job in (await jobs.store.waiting())[:MOST_IDS]]
+    listed += [JobAnswer.of(job).model_dump() for job in await jobs.store.waiting(MOST_IDS)]
     return json_response({**summary(jobs), "jobs": listed})
 
 
