@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import cache, partial
 from pathlib import PurePosixPath
 from random import Random
 from typing import Annotated, Any, NamedTuple
@@ -53,8 +54,8 @@ class Filled(NamedTuple):
 
 def _filled(ctx: Context, positive: str, negative: str, seed: int, variants: bool) -> Filled:
     if variants:
-        random = Random(seed)
-        positive, negative = (fill_in(text, random, lambda name: _wildcard(ctx, name)) for text in (positive, negative))
+        random, lines_of = Random(seed), cache(partial(_wildcard, ctx))
+        positive, negative = (fill_in(text, random, lines_of) for text in (positive, negative))
     return Filled(positive, negative, take_networks(positive))
 
 
@@ -138,7 +139,7 @@ def prompt_a1111(
 
 
 def _chosen(ctx: Context, text: str, seed: int) -> str:
-    return fill_in(text, Random(seed), lambda name: _wildcard(ctx, name))
+    return fill_in(text, Random(seed), cache(partial(_wildcard, ctx)))
 
 
 @node("PromptVariants", category="text", display_name="Prompt Variants", lane="io", fingerprint=_chosen)

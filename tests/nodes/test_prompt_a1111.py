@@ -1,5 +1,7 @@
 """The node of A1111's prompts: LoRAs, wildcards, styles, and AND as its formula in a sampled step."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -12,7 +14,7 @@ from engine.diffusion.sampling.noise import Noise
 from engine.diffusion.sampling.sample import sample_custom
 from engine.diffusion.sampling.samplers import SAMPLERS
 from engine.diffusion.unet import diffusion_model
-from engine.errors import InvalidInput, MissingFile
+from engine.errors import InvalidInput, MissingFile, QuotaExceeded
 from engine.graph import Context
 from engine.values.latent import Latent
 from nodes.prompt_a1111 import _files, prompt_a1111, prompt_variants, style_a1111
@@ -131,3 +133,15 @@ def test_and_draws_what_its_formula_says(ctx, loaded):
     alone = [drawn(part, 1.0) for part in parts]
     expected = uncond + sum(weight * cfg * (own - uncond) for weight, own in zip((1.2, -0.4, 1.0), alone, strict=True))
     torch.testing.assert_close(drawn(prompts.positive, cfg), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_wildcards_that_multiply_are_read_once_each_and_refused(ctx, monkeypatch):
+    """Twenty files that call the next one twenty times each come to a million calls before the limit."""
+    for number in range(20):
+        (ctx.folders.data / "wildcards" / f"w{number}.txt").write_text(f"__w{number + 1}__" * 20 if number < 19 else "x")
+    read = Path.read_text
+    names: list[str] = []
+    monkeypatch.setattr(Path, "read_text", lambda path, *options, **named: names.append(path.stem) or read(path, *options, **named))
+    with pytest.raises(QuotaExceeded):
+        prompt_variants(ctx, "__w0__", seed=1)
+    assert sorted(names) == sorted(f"w{number}" for number in range(20))
