@@ -114,11 +114,7 @@ class Jobs:
                 raise Conflict(f"The job {needed} does not wait", hint="Only waiting jobs have a place in the queue.")
         numbers = self._line.moved(job, before) if before != job_id else {}
         await self.store.renumber(numbers)
-        present = set(self._line.ids)
-        self._line.remove(numbers)
-        for changed in numbers:
-            if changed in present:
-                self._line.add(await self.store.get(changed))
+        self._line.renumber(numbers)
         self._tell_queue()
         return await self.store.get(job_id)
 

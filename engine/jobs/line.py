@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 
 from engine.jobs.records import Job
 
@@ -33,6 +33,10 @@ class Line:
 
     def remove(self, job_ids: Container[str]) -> None:
         self._places = [place for place in self._places if place[-1] not in job_ids]
+
+    def renumber(self, numbers: Mapping[str, float]) -> None:
+        """Give jobs other numbers; those that do not wait any more are passed over."""
+        self._places = sorted((first, numbers.get(job_id, number), row, job_id) for first, number, row, job_id in self._places)
 
     def moved(self, job: Job, before: str | None) -> dict[str, float]:
         """The numbers that put a waiting job before another one, or last: its own, or where there is no room those of all its class.

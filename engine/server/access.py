@@ -57,6 +57,8 @@ def guard(settings: Settings) -> Middleware:
         _check_host(request, names)
         if request.method not in SAFE_METHODS or request.headers.get("Upgrade", "").lower() == "websocket":
             _check_origin(request)
+        elif request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":  # another page may lead here, and load nothing of it
+            _check_site(request)
         if token is not None and not _is_known(request, token):
             if request.path in login.PUBLIC:
                 return await handler(request)
@@ -88,19 +90,23 @@ def _check_host(request: web.Request, names: set[str]) -> None:
 
 def _check_origin(request: web.Request) -> None:
     """A browser says from which page a request comes; programs that are no browsers say nothing."""
-    site = request.headers.get("Sec-Fetch-Site")
+    _check_site(request)
     origin = request.headers.get("Origin")
-    if site is not None and site not in OWN_SITES:
-        raise Forbidden(f"The request comes from another site ({site[:40]})", hint="Use the pages of this server, or a program.")
     if origin is not None and not _same_place(origin, request.headers["Host"]):
         raise Forbidden(f"The request comes from the page {origin[:100]!r}", hint="Use the pages of this server, or a program.")
 
 
+def _check_site(request: web.Request) -> None:
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None and site not in OWN_SITES:
+        raise Forbidden(f"The request comes from another site ({site[:40]})", hint="Use the pages of this server, or a program.")
+
+
 def _is_known(request: web.Request, token: str) -> bool:
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode()):
+    if scheme.lower() == "bearer" and login.same(given, token):
         return True
-    return hmac.compare_digest(request.cookies.get(COOKIE, "").encode(), session_cookie(token).encode())
+    return login.same(request.cookies.get(COOKIE, ""), session_cookie(token))
 
 
 def _host_of(url: str) -> str | None:

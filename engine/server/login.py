@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -13,6 +14,8 @@ PUBLIC = frozenset({"/style/theme.css", "/favicon.svg"})
 
 FAILURE_SECONDS = 1.0
 COOKIE_SECONDS = 30 * 24 * 3600
+LONGEST_FORM = 10_000
+"""Bytes. Anyone may send this form: what is longer, or says no length, is not read."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Easel</title>
@@ -32,10 +35,20 @@ async def answer(request: web.Request, token: str, cookie: str, value: str) -> w
     """POST with the right token sets the cookie. A wrong one is answered after a second, so that guessing is slow."""
     if request.method != "POST":
         return page(200)
-    given = (await request.post()).get("token")
-    if not isinstance(given, str) or not hmac.compare_digest(given.strip().encode(), token.encode()):
+    if not same(await _given(request), token):
         await asyncio.sleep(FAILURE_SECONDS)
         return page(401, "This is not the token.")
     response = web.Response(status=303, headers={"Location": "./"})
     response.set_cookie(cookie, value, max_age=COOKIE_SECONDS, httponly=True, samesite="Strict", secure=request.secure, path="/")
     return response
+
+
+def same(given: str, secret: str) -> bool:
+    """Whether a text from outside, which may hold bytes that are no text, is the secret; takes as long for one guess as for another."""
+    return hmac.compare_digest(given.strip().encode(errors="surrogatepass"), secret.encode())
+
+
+async def _given(request: web.Request) -> str:
+    if (request.content_length or LONGEST_FORM + 1) > LONGEST_FORM:
+        return ""
+    return parse_qs((await request.read()).decode(errors="replace")).get("token", [""])[0]

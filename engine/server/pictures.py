@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
+DAMAGED = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, TypeError, LookupError, struct.error)
+"""What Pillow's decoders raise for damaged files: the last three where tags of a TIFF or of an EXIF contradict each other."""
+
+
 def open_picture(source: Path | io.BytesIO, max_pixels: int, draft: int = 0) -> Image:
     """Decoded; raises InvalidInput for what is no picture, QuotaExceeded for one with too many pixels.
 
@@ -35,7 +40,7 @@ def open_picture(source: Path | io.BytesIO, max_pixels: int, draft: int = 0) -> 
         picture.load()
     except UnidentifiedImageError as error:  # its own words tell where the file lies
         raise InvalidInput("The file is no picture of a format that is read", hint="Use a PNG, JPEG or WebP.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError) as error:
+    except DAMAGED as error:
         raise InvalidInput(f"The file cannot be read as a picture: {error}") from error
     return picture
 
@@ -59,7 +64,7 @@ def size_of(path: Path, max_pixels: int) -> tuple[int, int] | None:
     try:
         picture = _opened(path, max_pixels)
         turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (OSError, SyntaxError, ValueError, RuntimeError, EaselError):
+    except (*DAMAGED, EaselError):
         return None
     with picture:
         return picture.size[::-1] if turned else picture.size

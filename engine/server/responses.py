@@ -78,7 +78,7 @@ async def errors_to_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except EaselError as error:
         if error.http_status >= 500:
-            log.error("%s %s: %s", request.method, request.path, error)
+            log.error("%s %s: %s", request.method, request.rel_url.raw_path, error)
         return error_response(error)
     except web.HTTPRequestEntityTooLarge as error:
         most = server_of(request).settings.max_body
@@ -91,7 +91,7 @@ async def errors_to_json(request: web.Request, handler: Handler) -> web.StreamRe
     except (ConnectionResetError, TimeoutError):
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
         text = "The server met an error of its own; its log has the details"
         return json_response({"error": {"code": "internal", "message": text, "hint": ""}}, 500)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
-import struct
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from engine.errors import InvalidInput, MissingFile, UnsafePath
 from engine.graph.folders import Folders
-from engine.server.pictures import open_picture
+from engine.server.pictures import DAMAGED, open_picture
 
 KEPT_BYTES = 64 * 2**20
 QUALITY = 80
@@ -72,7 +71,7 @@ def small(source: Path | io.BytesIO, side: int, max_pixels: int) -> bytes:
     picture.thumbnail((side, side))
     try:
         picture = ImageOps.exif_transpose(picture)
-    except (struct.error, SyntaxError, TypeError, ValueError, OSError) as error:
+    except DAMAGED as error:
         raise InvalidInput("The picture's EXIF cannot be read", hint="Save it anew without its metadata.") from error
     if picture.mode not in ("RGB", "RGBA"):
         picture = picture.convert("RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 
 import pytest
 
+from engine.diffusion.training.batches import Batches
 from engine.errors import EaselError, InvalidInput, MissingFile, UnsafePath
 from engine.graph import Context, Folders, JobInfo
 from nodes.dataset import dataset_from_config, dataset_from_folder
 from tests.diffusion.training.drawn import caption, picture
+from tests.diffusion.training.test_batches import example, training_set
 
 
 @pytest.fixture
@@ -117,3 +120,31 @@ def test_numbers_that_would_divide_by_nothing_or_never_end_are_refused(folders, 
 def test_captions_with_many_brackets_take_no_time(folders) -> None:
     caption(folders.datasets / "mine/a.txt", "{" * 40_000 + "(" * 40_000)
     assert len(dataset_from_folder(Context(folders=folders), "mine").dataset.examples[0].captions[0]) == 80_000
+
+
+def test_a_number_of_thousands_of_digits_is_no_configuration(folders) -> None:
+    caption(folders.datasets / "c.toml", "[general]\nkeep_tokens = 1" + "0" * 5_000)
+    with pytest.raises(InvalidInput, match="no TOML"):
+        dataset_from_config(Context(folders=folders), "c.toml")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"caption": "x\n" * 40_000, "tags": "t" * 90_000},
+        {"caption": "x" * 200_000},
+        {"caption": "\ud800 half"},
+        {"caption": "x", "tags": "\udc00"},
+    ],
+    ids=["tags for each line", "long", "half a character", "half a tag"],
+)
+def test_captions_of_a_metadata_file_are_bounded_texts(folders, entry) -> None:
+    caption(folders.datasets / "mine/m.json", json.dumps({"a.png": entry}))
+    with pytest.raises(InvalidInput, match="not of a known form"):
+        dataset_from_folder(Context(folders=folders), "mine", metadata="m.json")
+
+
+def test_an_epoch_that_no_memory_holds_is_refused(tmp_path) -> None:
+    endless = training_set(tmp_path, [example("a", repeats=9_999_990_000)])
+    with pytest.raises(InvalidInput, match="An epoch would draw"):
+        Batches(endless, batch_size=1, seed=0)

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { setInput } from "./document.js";
 import { opened, revisionOf } from "./files.js";
 import { exact, NotJson } from "./json.js";
+import { recallObject } from "./kept.js";
 import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
 import { add } from "./search.js";
@@ -203,12 +204,6 @@ export class App {
 
 /** @returns {Record<string, string[]>} */
 function ownKeys() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(KEYS) ?? "{}");
-    const fine = Object.entries(kept ?? {}).filter(([, keys]) => Array.isArray(keys) && keys.every((key) => typeof key === "string"));
-    return /** @type {Record<string, string[]>} */ (Object.fromEntries(fine));
-  } catch (error) {
-    if (error instanceof SyntaxError) return {};
-    throw error;
-  }
+  const fine = Object.entries(recallObject(localStorage, KEYS)).filter(([, keys]) => Array.isArray(keys) && keys.every((key) => typeof key === "string"));
+  return Object.fromEntries(fine);
 }

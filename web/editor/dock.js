@@ -1,6 +1,7 @@
 // Panels: a rail of buttons at the left, and one open panel at each side of the canvas.
 
 import { icon, iconButton } from "./icons.js";
+import { recall, texts } from "./kept.js";
 import { t } from "./words.js";
 
 /**
@@ -94,12 +95,6 @@ export class Dock {
 
   /** Open what was open when the page was left. */
   restore() {
-    let ids = [];
-    try {
-      ids = JSON.parse(localStorage.getItem(KEPT) ?? "[]");
-    } catch (error) {
-      if (!(error instanceof SyntaxError)) throw error;
-    }
-    if (Array.isArray(ids) && window.innerWidth > 700) for (const id of ids) if (this.panels.has(id)) this.open(id);
+    if (window.innerWidth > 700) for (const id of texts(recall(localStorage, KEPT))) if (this.panels.has(id)) this.open(id);
   }
 }

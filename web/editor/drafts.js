@@ -1,5 +1,6 @@
 // Unsaved work is kept in the browser a second after each change: a reload goes on where it was, a closed or crashed page can be recovered.
 
+import { recall } from "./kept.js";
 import { save } from "./workflow_file.js";
 
 /** @typedef {{id: string, time: number, dirty: boolean, file: import("./app.js").FileOf, opened: number, text: string}} Draft */
@@ -75,9 +76,8 @@ export class Drafts {
 
   /** What this page had open before it was loaded again. @returns {Promise<Draft | undefined>} */
   async mine() {
-    const last = sessionStorage.getItem(LAST);
+    const draft = /** @type {Draft | null} */ (recall(sessionStorage, LAST));
     sessionStorage.removeItem(LAST);
-    const draft = last ? /** @type {Draft} */ (JSON.parse(last)) : null;
     if (draft && draft.id === this.id) return draft;
     return this.id ? inStore("readonly", (store) => store.get(this.id)) : undefined;
   }

@@ -4,6 +4,7 @@
 import * as api from "./api.js";
 import { nodesOf } from "./document.js";
 import { settleField } from "./field.js";
+import { recallObject, texts } from "./kept.js";
 import { Run } from "./runs.js";
 import { advanceSeeds } from "./seeds.js";
 import { t } from "./words.js";
@@ -24,8 +25,8 @@ export class Jobs {
     /** Runs that were asked for and are not queued yet, because the server cannot take them. */
     this.asked = 0;
     this.clock = 0;
-    /** What the page knew before it was loaded again, until `resume` has taken it up. @type {{waiting?: string[], shown?: string[], last?: string} | null} */
-    this.before = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+    /** What the page knew before it was loaded again, until `resume` has taken it up. @type {Record<string, any> | null} */
+    this.before = recallObject(sessionStorage, KEPT);
     app.events.on("opened", () => {
       this.shown.clear();
       if (!this.before) this.keep();
@@ -139,7 +140,7 @@ export class Jobs {
 
   /** After the page was loaded again: follow what was queued here, else what was seen last, else a running job of this very graph. */
   async resume() {
-    const { waiting = [], shown = [], last = "" } = this.before ?? {};
+    const [waiting, shown, last] = [texts(this.before?.waiting), texts(this.before?.shown), String(this.before?.last ?? "")];
     const going = (await api.jobs({ state: "queued,running,paused,interrupted" })).reverse();
     this.before = null;
     const ids = new Set(going.map((job) => job.id));

@@ -1,13 +1,18 @@
 // The workflow in a PNG: chunks tEXt and iTXt (PNG specification, 11.3.3), under the keys that Easel and ComfyUI write.
 
+import { t } from "./words.js";
+import { NotAWorkflow } from "./workflow_file.js";
+
 const SIGNATURE = [137, 80, 78, 71, 13, 10, 26, 10];
 const KEYS = ["easel", "workflow", "prompt"];
+/** Bytes of a text that was packed. A small file can hold one that no memory does. */
+const LARGEST = 100_000_000;
 
-/** The text of the best of these keys, null when there is none. @param {Uint8Array} bytes @returns {string | Promise<string> | null} */
+/** The text of the best of these keys, null when there is none. Only that one is unpacked. @param {Uint8Array} bytes @returns {string | Promise<string> | null} */
 export function textOfPicture(bytes) {
   if (!SIGNATURE.every((byte, at) => bytes[at] === byte)) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  /** @type {Map<string, string | Promise<string>>} */
+  /** @type {Map<string, () => string | Promise<string>>} */
   const found = new Map();
   for (let at = 8; at + 12 <= bytes.length; ) {
     const length = view.getUint32(at);
@@ -21,33 +26,53 @@ export function textOfPicture(bytes) {
     if (type === "IEND") break;
     at += 12 + length;
   }
-  for (const key of KEYS) if (found.has(key)) return found.get(key) ?? null;
-  return null;
+  const best = KEYS.map((key) => found.get(key)).find(Boolean);
+  return best ? best() : null;
 }
 
 /** @param {Uint8Array} bytes */
 const latin = (bytes) => new TextDecoder("latin1").decode(bytes);
 
-/** @param {Uint8Array} data @returns {[string, string]} */
+/** @param {Uint8Array} data @returns {[string, () => string]} */
 function plain(data) {
   const end = data.indexOf(0);
-  const value = data.subarray(end + 1);
+  return [latin(data.subarray(0, end)), () => textOf(data.subarray(end + 1))];
+}
+
+/** UTF-8, as programs write it there, or Latin-1, as the specification has it. @param {Uint8Array} value */
+function textOf(value) {
   try {
-    return [latin(data.subarray(0, end)), new TextDecoder("utf-8", { fatal: true }).decode(value)];
+    return new TextDecoder("utf-8", { fatal: true }).decode(value);
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    return [latin(data.subarray(0, end)), latin(value)];
+    return latin(value);
   }
 }
 
-/** @param {Uint8Array} data @returns {[string, string | Promise<string>]} */
+/** @param {Uint8Array} data @returns {[string, () => string | Promise<string>]} */
 function international(data) {
   const end = data.indexOf(0);
   const packed = data[end + 1] === 1;
   const language = data.indexOf(0, end + 3);
   const value = data.subarray(data.indexOf(0, language + 1) + 1);
   const key = latin(data.subarray(0, end));
-  if (!packed) return [key, new TextDecoder().decode(value)];
+  return [key, () => (packed ? unpacked(value) : new TextDecoder().decode(value))];
+}
+
+/** @param {Uint8Array} value @returns {Promise<string>} */
+async function unpacked(value) {
   const stream = new Blob([/** @type {any} */ (value)]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return [key, new Response(stream).text()];
+  const reader = stream.getReader();
+  const next = () => reader.read().catch(() => {
+    throw new NotAWorkflow(t("file.damaged"));
+  });
+  const parts = [];
+  for (let size = 0, step = await next(); !step.done; step = await next()) {
+    size += step.value.length;
+    parts.push(/** @type {any} */ (step.value));
+    if (size <= LARGEST) continue;
+    await reader.cancel();
+    throw new NotAWorkflow(t("file.text-too-large"));
+  }
+  return new Blob(parts).text();
 }

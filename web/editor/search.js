@@ -3,6 +3,7 @@
 import { startValue } from "./catalogue.js";
 import { addNode, connect, freeId, put } from "./document.js";
 import { exact, Num } from "./json.js";
+import { recallObject } from "./kept.js";
 import { openPicker, rank, wordsOf } from "./picker.js";
 import { setPolicy } from "./seeds.js";
 import { fits } from "./types.js";
@@ -14,15 +15,7 @@ import { t } from "./words.js";
 const USED = "easel.used";
 
 /** @returns {Record<string, number>} how often each node was added */
-function used() {
-  try {
-    const kept = JSON.parse(localStorage.getItem(USED) ?? "{}");
-    return kept && typeof kept === "object" ? kept : {};
-  } catch (error) {
-    if (error instanceof SyntaxError) return {};
-    throw error;
-  }
-}
+const used = () => recallObject(localStorage, USED);
 
 /** @param {NodeInfo} info @param {string[]} words @returns {number} 0: does not match */
 function score(info, words) {

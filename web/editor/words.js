@@ -46,6 +46,8 @@ const FILES = {
   "file.kind": "This picture holds no workflow; it was put on a node that loads it.",
   "file.too-large": "{name} is larger than 100 MB.",
   "file.no-workflow": "There is no workflow in this file.",
+  "file.text-too-large": "The workflow in this picture is larger than 100 MB.",
+  "file.damaged": "The workflow in this picture is damaged.",
   "file.no-picture-node": "No installed node loads pictures.",
   "file.from-job": "From a finished job",
   "file.save-title": "Save the workflow as", "file.name": "Name", "file.save": "Save",

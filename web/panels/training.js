@@ -1,6 +1,7 @@
 // The training panel: pictures with their captions, the settings that matter, and a training as it runs.
 
 import { EASEL_STYLE, read, write } from "../editor/json.js";
+import { recallObject } from "../editor/kept.js";
 import { counted, t } from "../editor/words.js";
 import { bucketsView } from "./buckets.js";
 import { datasetView } from "./dataset.js";
@@ -65,7 +66,7 @@ export function mount(element, app) {
 
   async function start() {
     template = /** @type {any} */ (read(await app.api.workflow(TEMPLATE)));
-    const kept = new Map(Object.entries(JSON.parse(sessionStorage.getItem(FORM) ?? "{}")));
+    const kept = new Map(Object.entries(recallObject(sessionStorage, FORM)));
     const fields = FIELDS.map((field) => ({ field, row: el("label", { class: "field" }, el("span", {}, t(field.label)), field.control(app, kept.get(field.name) ?? planned(template, field))) }));
     const part = (/** @type {boolean} */ more) => fields.filter(({ field }) => Boolean(field.more) === more).map(({ row }) => row);
     form.replaceChildren(

@@ -28,6 +28,8 @@ from engine.values.dataset import Example, TrainingSet, bucket_of
 Size = tuple[int, int]
 FIXED_BATCHES = 2
 HELD_OUT_BATCHES = 16
+MOST_DRAWS = 10_000_000
+"""Of an epoch: its order is kept in memory."""
 KEPT_BYTES = 2**30
 """Of prepared tensors, kept in main memory while training; beyond it they are read from the disk at each draw."""
 
@@ -81,7 +83,9 @@ class Batches:
     """
 
     def __init__(self, training_set: TrainingSet, *, batch_size: int, seed: int) -> None:
-        """Raises InvalidInput if there would be no batch at all (short ones dropped)."""
+        """Raises InvalidInput if there would be no batch at all (short ones dropped), or an epoch that never ends."""
+        if (draws := sum(example.repeats for example in training_set.dataset.examples)) > MOST_DRAWS:
+            raise InvalidInput(f"An epoch would draw {draws:,} pictures; at most {MOST_DRAWS:,} are allowed.", hint="Repeat them less.")
         hold(training_set)
         self.training_set = training_set
         self.batch_size = batch_size

@@ -92,7 +92,7 @@ def read_config(text: str, find: Find, *, max_pixels: int, progress: Progress = 
 def _parsed(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also a number of thousands of digits
         raise InvalidInput(f"The dataset configuration is no TOML: {error}", hint="Correct the line that it names.") from error
     except RecursionError as error:
         raise InvalidInput("The dataset configuration is nested too deeply.", hint="Write general, datasets and subsets only.") from error

@@ -11,6 +11,8 @@ from typing import Any
 from engine.errors import InvalidInput
 
 MOST_BYTES = 100_000_000
+CAPTION_BYTES = 100_000
+"""Of all lines of one picture together, with the tags that each of them gets."""
 NAMES = ("image_path", "file_name")
 CAPTIONS = ("caption", "text")
 
@@ -82,5 +84,7 @@ def _lines(entry: Any) -> tuple[str, ...]:
     if not isinstance(caption, str) or not isinstance(tags, str):
         raise ValueError(f"a caption is {caption!r:.60}, its tags are {tags!r:.60}")
     lines = [line.strip() for line in caption.splitlines() if line.strip()] or [""]
+    if len(caption.encode()) + len(lines) * len(tags.encode()) > CAPTION_BYTES:
+        raise ValueError(f"a caption with its tags has more than {CAPTION_BYTES:,} bytes")
     joined = [", ".join(part for part in (line, tags.strip()) if part) for line in lines]
     return tuple(line for line in joined if line)

@@ -29,6 +29,8 @@ from engine.server.v1.routing import Answer, Query, Strict, Table, read_body, re
 table = Table("workflows")
 
 TEMPLATES = EXAMPLE_WORKFLOWS / "templates.toml"
+LONGEST_WORDS = {"title": 200, "description": 2_000}
+"""Characters of what a document says of itself, that a list shows."""
 
 
 class WorkflowEntry(Answer):
@@ -183,7 +185,7 @@ def _own_words(path: str, modified_ns: int, size: int) -> Mapping[str, str]:
     except (OSError, ValueError, RecursionError):
         return {}
     words = document if isinstance(document, dict) else {}
-    return {key: words[key] for key in ("title", "description") if isinstance(words.get(key), str)}
+    return {key: words[key][:most] for key, most in LONGEST_WORDS.items() if isinstance(words.get(key), str)}
 
 
 def _revision(body: bytes, limits: Limits) -> int:
