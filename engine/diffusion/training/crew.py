@@ -13,6 +13,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -30,7 +31,13 @@ from engine.values.model import Clip, Model
 log = logging.getLogger("easel.training")
 LEAVE_SECONDS = 10.0
 
-copyreg.pickle(MappingProxyType, lambda options: (MappingProxyType, (dict(options),)))  # the options of a model, on their way
+
+def _frozen(options: dict[str, Any]) -> MappingProxyType[str, Any]:
+    """The options of a model, arrived in another process."""
+    return MappingProxyType(options)
+
+
+copyreg.pickle(MappingProxyType, lambda options: (_frozen, (dict(options),)))
 
 
 @dataclass(frozen=True)
