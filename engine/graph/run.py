@@ -15,6 +15,7 @@ from engine.graph.catalogue import Lane
 from engine.graph.items import Result
 from engine.graph.lanes import Lanes
 from engine.graph.reporting import Report
+from engine.graph.step_task import StepTask
 from engine.graph.steps import Assembly, Status, Step
 
 
@@ -25,23 +26,6 @@ class Performer(Protocol):
 
     def stop(self) -> None:
         """Cancel the coroutines that run."""
-
-
-class StepTask:
-    """A step in a lane's queue."""
-
-    __slots__ = ("_run", "_step", "slow")
-
-    def __init__(self, run: Run, step: Step) -> None:
-        self._run = run
-        self._step = step
-        self.slow = step.loading or step.kind.slow
-
-    def begin(self) -> bool:
-        return self._run.begin(self._step)
-
-    def work(self) -> Callable[[], None]:
-        return self._run.performer.work(self._step)
 
 
 class Run:
