@@ -37,6 +37,8 @@ def settings_port(name: str) -> Callable[[S], S]:
 
 
 class Settings(BaseModel):
+    """Values that cannot change, of names that are known, and numbers that are finite."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -219,6 +221,8 @@ class FilePlan(Settings):
 
 
 class StateCodec:
+    """Keeps a state's tensors, and the rest of it as JSON."""
+
     def encode(self, value: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return dict(value.tensors), {"record": value.record}
 
@@ -249,6 +253,8 @@ class TrainingState:
 
 
 class CurveCodec:
+    """Keeps a curve as JSON."""
+
     def encode(self, value: LossCurve) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {}, {"steps": [list(row) for row in value.steps], "validation": [list(row) for row in value.validation]}
 

@@ -34,6 +34,7 @@ def hold(training_set: TrainingSet) -> None:
 
 
 def paths_of(training_set: TrainingSet) -> set[str]:
+    """The files of all its entries."""
     return {path for files in training_set.latents for path in files} | set((training_set.texts or {}).values())
 
 

@@ -81,6 +81,8 @@ class Trained(Protocol):
 
 @dataclass(frozen=True)
 class Size:
+    """Of the adapter of one module."""
+
     rank: int
     alpha: float
 

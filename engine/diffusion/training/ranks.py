@@ -134,6 +134,7 @@ class Parallel:
 
 
 def state_of(order: tuple[bytes, object]) -> TrainingState:
+    """The state that another process is to go on from."""
     tensors, record = order
     return TrainingState(load(tensors), record)  # type: ignore[arg-type]
 

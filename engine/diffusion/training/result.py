@@ -22,6 +22,7 @@ def lora_of(state: TrainingState) -> Lora:
 
 
 def curve_of(state: TrainingState) -> LossCurve:
+    """The loss of every step up to a state."""
     rows, checks = state.record["curve"], state.record["validation"]
     return LossCurve(tuple((step, loss, rate) for step, loss, rate in rows), tuple((step, loss) for step, loss in checks))
 

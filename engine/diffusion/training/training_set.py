@@ -105,6 +105,7 @@ def _captions(dataset: Dataset, variants: int) -> list[str]:
 
 
 def drops(policy: CaptionPolicy) -> bool:
+    """Whether some draws have no caption at all."""
     return policy.dropout > 0 or policy.dropout_every_n_epochs > 0
 
 
