@@ -111,3 +111,16 @@ def test_a_picture_that_leads_elsewhere_is_named_and_the_others_are_shown(page: 
     page.locator('select[aria-label="Dataset"]').select_option("linked")
     expect(page.locator(".picture")).to_have_count(2)
     expect(page.locator(".dataset .fault")).to_have_text("Left out: secret.png")
+
+
+def test_a_picture_that_is_refused_keeps_no_other_away(page: Page, tmp_path: Path) -> None:
+    first, second = pictures(tmp_path, 2)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    page.click('[data-panel="training"]')
+    page.get_by_role("button", name="New…").click()
+    page.get_by_label("Name of the folder").fill("half")
+    page.get_by_role("button", name="Make").click()
+    page.set_input_files('.dataset input[type="file"]', [first, str(broken), second])
+    expect(page.locator(".picture textarea")).to_have_count(2)
+    expect(page.locator("#problems")).to_contain_text("broken.png")

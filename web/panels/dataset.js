@@ -1,5 +1,6 @@
 // A dataset's pictures with their captions, editable in place; pictures are added by dropping them.
 
+import { Refused } from "../editor/api.js";
 import { t } from "../editor/words.js";
 import { path, thumbnailUrl } from "./addresses.js";
 import { button, confirmed, el } from "./dom.js";
@@ -45,10 +46,20 @@ export function datasetView(app, { name: dataset, made }, changed) {
     changed();
   }
 
-  /** @param {Iterable<File>} files */
+  /** One that is refused keeps no other away. @param {Iterable<File>} files */
   async function put(files) {
-    for (const file of files) await app.api.put(`${base}/pictures/${encodeURIComponent(file.name)}`, file);
+    /** @type {import("../editor/api.js").Problem[]} */
+    const refused = [];
+    for (const file of files) {
+      try {
+        await app.api.put(`${base}/pictures/${encodeURIComponent(file.name)}`, file);
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        refused.push(...error.problems.map((problem) => ({ ...problem, message: `${file.name}: ${problem.message}` })));
+      }
+    }
     await reload();
+    if (refused.length) app.showProblems(refused);
   }
 
   /** @param {any} picture */
