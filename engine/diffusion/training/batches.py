@@ -214,8 +214,9 @@ class Batches:
         try:
             entry = load_file(path)
         except (OSError, SafetensorError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is damaged"
             raise MissingFile(
-                f"The prepared file {Path(path).name} of the training set cannot be read: {error}",
+                f"The prepared file {Path(path).name} of the training set cannot be read: {why}.",
                 hint="Restart Easel and run the workflow again: it will be made again.",
             ) from error
         if self._read_bytes < KEPT_BYTES:

@@ -22,7 +22,10 @@ def in_steps(plan: Plan, data: TrainingSet) -> Plan:
         epoch = math.ceil(Batches(data, batch_size=plan.batch_size * plan.processes, seed=plan.seed).epoch_length / plan.accumulation)
     lengths = {name: _steps(getattr(plan, name), plan, epoch) for name in ("steps", "save_every", "validate_every")}
     if lengths["steps"] > MOST_STEPS:
-        raise InvalidInput(f"{plan.steps} {plan.unit} are {lengths['steps']:,} steps; at most {MOST_STEPS:,} are trained.", hint="Fewer.")
+        raise InvalidInput(
+            f"{plan.steps} {plan.unit} are {lengths['steps']:,} steps; at most {MOST_STEPS:,} are trained.",
+            hint="Train for a shorter time, or in larger batches.",
+        )
     return plan.model_copy(update={**lengths, "unit": "steps"})
 
 

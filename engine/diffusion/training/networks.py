@@ -144,9 +144,8 @@ class AdaptedNetwork:
             slot.parameter.copy_(value.reshape(slot.parameter.shape))
 
     @torch.no_grad()
-    def limit_norms(self, largest: float) -> int:
-        """Scale every module's change whose norm is above `largest` down to it; how many were."""
-        limited = 0
+    def limit_norms(self, largest: float) -> None:
+        """Scale every module's change whose norm is above `largest` down to it."""
         for path, size in self.sizes.items():
             down, up = (self._of(path, role) for role in ("lora_A", "lora_B"))
             a, b = down.flatten(1), up.flatten(1)
@@ -157,8 +156,6 @@ class AdaptedNetwork:
                 factor = (largest / norm).sqrt()
                 down.mul_(factor)
                 up.mul_(factor)
-                limited += 1
-        return limited
 
     def _of(self, path: str, role: str) -> nn.Parameter:
         return self.slots[f"{self.file_names[path]}.{FILE_NAMES[role]}"].parameter
