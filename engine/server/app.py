@@ -23,6 +23,7 @@ from engine.jobs.lock import DataLock
 from engine.jobs.store import JobStore
 from engine.jobs.supervisor import Supervisor
 from engine.jobs.worker_process import COMMAND
+from engine.log_lines import log_to
 from engine.server import access, pages
 from engine.server.comfy import files, nodes, prompt, queue, socket, system, userdata
 from engine.server.log_book import LogBook
@@ -116,7 +117,7 @@ def _records(folders: Folders) -> Callable[[str], list[dict[str, Any]]]:
 
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; prints the address when it listens."""
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to(sys.stderr, settings.log_level)
     garbage.collect_rarely()
     asyncio.run(_serve(settings))
 

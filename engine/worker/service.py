@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sys
 import threading
 import time
 import traceback
@@ -19,6 +20,7 @@ from engine.graph import garbage
 from engine.graph.cancel import CancelToken
 from engine.graph.events import Event, JobFinished
 from engine.graph.wire import Frame, decode_graph, dump_json
+from engine.log_lines import log_to
 from engine.settings import Settings
 from engine.worker.channel import Alive, Channel, EventSender
 from engine.worker.questions import QUESTIONS
@@ -159,6 +161,6 @@ def main() -> None:
     channel = Channel()
     hello = channel.receive()
     settings = Settings.model_validate_json(hello.header["settings"])
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to(sys.stderr, settings.log_level)
     garbage.collect_rarely()
     asyncio.run(Service(channel, settings).run())

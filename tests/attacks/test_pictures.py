@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -58,3 +59,15 @@ def test_a_spoilt_picture_is_refused_or_read(tmp_path, kind: str, reader: str) -
                 assert "picture" in error.message
                 refused += 1
     assert refused > 10
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_tiff_whose_pixels_lie_at_a_fraction_is_refused(tmp_path, reader: str) -> None:
+    data, path = bytearray(original("TIFF")), tmp_path / "picture.tif"
+    start = int.from_bytes(data[4:8], "little")
+    for entry in range(start + 2, start + 2 + 12 * int.from_bytes(data[start : start + 2], "little"), 12):
+        if int.from_bytes(data[entry : entry + 2], "little") == 273:  # where the pixels are
+            data[entry : entry + 12] = struct.pack("<HHIf", 273, 11, 1, 8.0)
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput):
+        READERS[reader](path)
