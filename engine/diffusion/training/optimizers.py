@@ -41,6 +41,7 @@ PACKAGES = {
     "Lion8bit": ("bitsandbytes", "bitsandbytes.optim", "Lion8bit"),
     "Lion": ("lion-pytorch", "lion_pytorch", "Lion"),
     "Prodigy": ("prodigyopt", "prodigyopt", "Prodigy"),
+    **{name: ("dadaptation", "dadaptation", name) for name in ("DAdaptAdam", "DAdaptAdan", "DAdaptAdaGrad", "DAdaptLion", "DAdaptSGD")},
     "AdamWScheduleFree": ("schedulefree", "schedulefree", "AdamWScheduleFree"),
     "RAdamScheduleFree": ("schedulefree", "schedulefree", "RAdamScheduleFree"),
     "SGDScheduleFree": ("schedulefree", "schedulefree", "SGDScheduleFree"),
@@ -52,7 +53,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "SGD": {"momentum": 0.9},
 }
 """Arguments without which an optimizer would ignore the learning rate or hardly move."""
-EQUAL_RATES = ("Prodigy", "ProdigyPlusScheduleFree")
+EQUAL_RATES = ("Prodigy", "ProdigyPlusScheduleFree", *(name for name in PACKAGES if name.startswith("DAdapt")))
 SCHEDULE_FREE = ("AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree", "ProdigyPlusScheduleFree")
 """Optimizers that train at one place and average to another (Defazio et al. 2024), so that they need no schedule."""
 
