@@ -104,6 +104,9 @@ class AdaptedNetwork:
         if adapter.kind in BY_PEFT:
             with global_stream(seed, "adapter", weights.part == "unet"):
                 inject_adapter_in_model(_config(adapter, self.sizes), self.module, adapter_name=NAME)
+            for parameter in self.module.parameters():
+                if parameter.requires_grad:  # peft makes adapters in the network's format, in which small steps would be lost
+                    parameter.data = parameter.data.float()
             self._plain_kronecker()
         else:
             by_formula.put_on(self.module, adapter, {path: size.rank for path, size in self.sizes.items()})

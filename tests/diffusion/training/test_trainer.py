@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from engine.diffusion.adapters.lora import apply_lora
+from engine.diffusion.devices import choose
+from engine.diffusion.memory import Memory
 from engine.diffusion.training.batches import Batches
 from engine.diffusion.training.holding_out import held_out
 from engine.diffusion.training.opening import open_trainer
@@ -400,3 +402,21 @@ def test_dream_trains_on_and_goes_on_exactly_and_is_no_part_of_what_is_measured(
     other = run(dreaming, 1)
     assert plain.record["curve"][0][1] != other.record["curve"][0][1]
     assert run(recipe(validate_every=1), 0).tensors.keys() == run(dreaming, 0).tensors.keys()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_what_is_trained_is_float32_whatever_the_network_computes_in(checkpoint, pictures, precision):
+    """A step too small for the network's format is kept, and the loss is nearly that of float32."""
+    memory = Memory(choose("cpu", precision))
+    optimizer = Optimizer(rate=1e-6, schedule="constant", warmup=0)
+    kinds = [{"magnitude": True}, {"norms": True, "conv_rank": 2}, {"kind": "loha"}, {"kind": "lokr"}, {"kind": "oft", "alpha": 8.0}]
+    losses = []
+    for kind in kinds:
+        settings = recipe(Adapter(**{"rank": 4, "alpha": 4, **kind}), optimizer=optimizer)  # type: ignore[arg-type]
+        with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+            before = [parameter.detach().clone() for parameter in trainer._parameters]
+            losses.append(trainer.advance().loss)
+            assert {parameter.dtype for parameter in trainer._parameters} == {torch.float32}
+            moved = sum(not torch.equal(parameter, old) for parameter, old in zip(trainer._parameters, before, strict=True))
+            assert moved >= len(before) // 5, kind  # of LoHa a fourth can move at first
+    assert max(losses) < 1.02 * min(losses)
