@@ -6,11 +6,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
-from engine.errors import Conflict, EaselError, MissingJob
+from engine.errors import Conflict, MissingJob
 from engine.graph import events
 from engine.graph.events import GAVE_WAY
 from engine.graph.wire import Frame
@@ -21,6 +21,7 @@ from engine.jobs.running import Listener, Running
 from engine.jobs.states import State
 from engine.jobs.store import JobStore
 from engine.jobs.supervisor import Supervisor
+from engine.jobs.tasks import Tasks
 
 log = logging.getLogger("easel.jobs")
 
@@ -45,7 +46,7 @@ class Jobs:
         self._running: Running | None = None
         self._starting = False
         self._stopping = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     async def start(self) -> None:
         """Take up what the last run left: a job that was running is interrupted, and waits again or is parked."""
@@ -60,8 +61,7 @@ class Jobs:
         """End the worker. A job that runs waits again, without blame."""
         self._stopping = True
         await self._supervisor.stop()
-        for task in list(self._tasks):
-            await task
+        await self._tasks.ended()
         if self._running is not None:
             result = self._running.result
             await self.store.interrupt(self._running.job.id, "Easel was stopped", result, crashed=False, park_after=PARK_AFTER)
@@ -151,9 +151,9 @@ class Jobs:
         job = await self.store.get(job_id)
         if job.state is State.RUNNING:  # it is just being started or just ending
             await self._drain()
-            return (
-                await self.cancel(job_id) if self._running is not None and self._running.job.id == job_id else await self.store.get(job_id)
-            )
+            job = await self.store.get(job_id)
+            lost = job.state is State.RUNNING and (self._running is None or self._running.job.id != job_id)
+            return job if job.state.over or lost else await self.cancel(job_id)
         if not await self.cancel_waiting([job_id]):
             job = await self.store.get(job_id)
             raise Conflict(f"The job {job_id} is {job.state}, it cannot be cancelled", details={"id": job_id, "state": job.state.value})
@@ -206,7 +206,7 @@ class Jobs:
     # What the worker does
 
     def _on_ready(self) -> None:
-        self._spawn(self._send_forgotten())
+        self._tasks.begin(self._send_forgotten())
         self._wake()
 
     async def _send_forgotten(self) -> None:
@@ -222,9 +222,9 @@ class Jobs:
         running = self._running
         if running is None and not self._starting:
             self._starting = True
-            self._spawn(self._start_next())
+            self._tasks.begin(self._start_next())
         elif running is not None and running.job.preemptible and not first[0] and not running.giving_way:
-            self._spawn(self._give_way(running, "preempted"))
+            self._tasks.begin(self._give_way(running, "preempted"))
 
     async def _give_way(self, running: Running, why: Literal["preempted", "paused"]) -> None:
         running.giving_way = why
@@ -316,10 +316,16 @@ class Jobs:
 
     async def _on_death(self, reason: str) -> None:
         """The worker is gone, and with it the work on the running job."""
-        running, self._running = self._running, None
+        running = self._running
         if running is None or self._stopping:
-            self._running = running
             return
+        running.ending = True
+        try:
+            await self._note_death(running, reason)
+        finally:
+            self._running = None
+
+    async def _note_death(self, running: Running, reason: str) -> None:
         job, node = running.job, running.result.last
         where = f" while node {node} ran" if node is not None else ""
         if running.cancelled:
@@ -331,6 +337,7 @@ class Jobs:
         job = await self.store.interrupt(job.id, f"{reason}{where}", running.result, crashed=crashed, park_after=PARK_AFTER)
         changes = {"state": job.state.value, "reason": job.reason}
         self._publish(job, running.result, [self._event(job, events.JobInterrupted, running.sequence + 1, **changes)])
+        self._running = None
         if job.state is State.QUEUED:
             self._line.add(job)
         self._tell_queue()
@@ -342,7 +349,7 @@ class Jobs:
             return
         running.cancelled = True
         await self._supervisor.send({"type": "cancel", "job": running.job.id})
-        self._spawn(self._kill_later(running))
+        self._tasks.begin(self._kill_later(running))
 
     async def _kill_later(self, running: Running) -> None:
         """A node that does not look at the cancel token ends with its process."""
@@ -384,14 +391,3 @@ class Jobs:
                 call(listener)
             except Exception:
                 log.exception("A listener failed")
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            log.error("The queue met an error: %s", error, exc_info=None if isinstance(error, EaselError) else error)

@@ -25,8 +25,8 @@ class Listener(Protocol):
 class Running:
     """The job at work, and what its events have told so far.
 
-    taken: the worker has begun with it. giving_way: it was asked to stop at its next step, to go on later. ending: it is over, and the
-    store is just being told.
+    taken: the worker has begun with it. giving_way: it was asked to stop at its next step, to go on later. ending: it is over or its
+    process is gone, and the store is just being told.
     """
 
     def __init__(self, job: Job) -> None:

@@ -172,6 +172,36 @@ async def test_a_waiting_job_is_cancelled_at_once(bench):
     assert [event["type"] for event in events] == ["job_finished"]
 
 
+@pytest.mark.parametrize(("asked", "state"), [("cancel", State.CANCELLED), ("pause", State.PAUSED)])
+async def test_what_is_asked_while_the_end_of_the_worker_is_noted_is_done(bench, monkeypatch, asked, state):
+    await bench.submit("a", wait=True)
+    await bench.jobs.events_after("a", ATTEMPT_SPAN + 1, wait=60)  # its node has begun
+    store, noting, looked = bench.jobs.store, asyncio.Event(), asyncio.Event()
+    interrupt, get = store.interrupt, store.get
+
+    async def slow(*arguments, **options):
+        noting.set()
+        await looked.wait()
+        return await interrupt(*arguments, **options)
+
+    async def watched(job_id):
+        job = await get(job_id)
+        looked.set()
+        return job
+
+    monkeypatch.setattr(store, "interrupt", slow)
+    os.kill(bench.supervisor.pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        await noting.wait()
+        monkeypatch.setattr(store, "get", watched)
+        asking = asyncio.create_task(getattr(bench.jobs, asked)("a"))
+        if asked == "pause":  # it reads nothing before it may
+            await asyncio.sleep(0)
+            looked.set()
+        await asking
+    assert (await store.get("a")).state is state
+
+
 async def test_a_worker_killed_in_the_middle_of_a_job_costs_one_attempt(bench):
     await bench.submit("a", wait=True)
     await bench.submit("b")
