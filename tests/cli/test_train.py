@@ -99,7 +99,7 @@ def test_a_folder_that_the_server_does_not_know_comes_with_what_to_do(tmp_path, 
 
 def drawn(data: Path, prompt: str) -> list[np.ndarray]:
     """Ten pictures of a prompt, by the command that a user would type."""
-    changes = [f"prompt.positive={prompt}", "latent.batch_size=10"]
+    changes = [f"prompt.positive={prompt}", "prompt.negative=", "latent.batch_size=10"]
     workflow = str(EXAMPLE_WORKFLOWS / "a1111_prompt.json")
     before = set((data / "output").glob("*.png"))
     done = CliRunner().invoke(app, ["run", workflow, "--data", str(data), *(part for change in changes for part in ("--set", change))])

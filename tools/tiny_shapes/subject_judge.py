@@ -20,6 +20,7 @@ BETTER = 0.08  # by how much it must exceed the overlap with every shape that th
 FRAME = 64
 STROKE_REACH = 0.08  # of the thing's larger side: no outline is so wide that a disc of this radius fits into its stroke
 SURVIVES = 0.1  # largest part of an outline where such a disc may fit all the same
+GAP = 6  # pixels that may be missing along an outline
 HOLLOW = 1.3  # least area of an outline with its holes filled, per area of the stroke
 
 
@@ -58,8 +59,7 @@ def outlined(picture: np.ndarray) -> str | None:
         return None
     if _eroded(found.mask, STROKE_REACH * max(_sides(found.mask))).sum() > SURVIVES * found.mask.sum():
         return None
-    holes = _holes(found.mask)
-    filled = found.mask | functools.reduce(np.logical_or, holes, np.zeros_like(found.mask))
+    filled = _filled(found.mask)
     if filled.sum() < HOLLOW * found.mask.sum():
         return None
     return name_shape(filled)[0] or ""
@@ -97,10 +97,12 @@ def _single(picture: np.ndarray) -> _One | None:
     return _One(mask, rgb, float(soft), verdict)
 
 
-def _holes(mask: np.ndarray) -> list[np.ndarray]:
-    """The parts of the ground that the mask encloses."""
-    outside = islands(~np.pad(mask, 1))
-    return [part[1:-1, 1:-1] for part in outside if not part[0, 0]]
+def _filled(mask: np.ndarray) -> np.ndarray:
+    """The mask with the parts of the ground that it encloses, but for gaps of GAP pixels."""
+    ground = _eroded(~np.pad(mask, 2 * GAP), GAP / 2)
+    inside = [part for part in islands(ground) if not part[GAP, GAP]]
+    enclosed = ~_eroded(~functools.reduce(np.logical_or, inside, np.zeros_like(ground)), GAP / 2)
+    return mask | enclosed[2 * GAP : -2 * GAP, 2 * GAP : -2 * GAP]
 
 
 def _eroded(mask: np.ndarray, radius: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tools.tiny_shapes.captions import caption_text, caption_words
-from tools.tiny_shapes.pictures import COLOURS, OVERSAMPLING, RING_HOLE, SIZE, Scene, Thing, coverage, outline, random_scene
+from tools.tiny_shapes.pictures import COLOURS, OVERSAMPLING, RING_HOLE, SHAPES, SIZE, Scene, Thing, coverage, outline, random_scene
 
 PINWHEEL = "pinwheel"
 LEAVES = 5
@@ -94,12 +94,12 @@ def pinwheels(count: int, seed: int, trigger: str = "sks shape") -> list[Lesson]
 
 
 def outlines(count: int, seed: int, style: str = "hollow drawing") -> list[Lesson]:
-    """Shapes of all kinds as outlines; captions say `style` where those of the model say picture or drawing."""
+    """All shapes in turn as outlines; captions say `style` where those of the model say picture or drawing."""
     rng = random.Random(seed)
     lessons = []
-    for _ in range(count):
+    for number in range(count):
         scene = _large_scene(rng)
-        thing = scene.things[0]
+        thing = replace(scene.things[0], shape=SHAPES[number % len(SHAPES)])
         picture = paint(outline_coverage(thing), COLOURS[thing.colour], COLOURS[scene.ground], rng)
         what = f"{_with_article(thing.colour)} {thing.shape} on {_with_article(scene.ground)} background"
         lessons.append(Lesson(picture, f"a {style} of {what}"))
