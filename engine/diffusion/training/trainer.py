@@ -19,12 +19,12 @@ from engine.diffusion.families.family import Kind, Told
 from engine.diffusion.memory import Memory
 from engine.diffusion.training.batches import Batch, Batches
 from engine.diffusion.training.economy import GIB, MARGIN, Activations, Economy, Estimate, activations, ladder
+from engine.diffusion.training.groups import groups_of
 from engine.diffusion.training.networks import AdaptedNetwork, Trained
 from engine.diffusion.training.objectives import Noised, Task
-from engine.diffusion.training.optimizers import Group, at_average, build_optimizer, build_schedule
+from engine.diffusion.training.optimizers import at_average, build_optimizer, build_schedule
 from engine.diffusion.training.ranks import Ranks, divided
 from engine.diffusion.training.recipe import Recipe
-from engine.diffusion.training.rules import Rules
 from engine.diffusion.training.state import check_same, packed, unpacked
 from engine.diffusion.training.streams import global_stream, stream
 from engine.diffusion.training.text_reader import TextReader
@@ -384,18 +384,3 @@ class Trainer:
             noised = self._task.noised(batch.latents, stream(self.recipe.seed, "fixed", number, round(time * 1000)), times)
             losses.append(self._losses(batch, noised, slice(None), reading=False))
         return torch.cat(losses)
-
-
-def groups_of(adapted: dict[str, Trained], recipe: Recipe) -> list[Group]:
-    """The trained parameters by learning rate."""
-    optimizer = recipe.optimizer
-    rules = Rules(optimizer.rates, "rates")
-    groups: dict[tuple[str, float], list[nn.Parameter]] = {}
-    for part, network in adapted.items():
-        base = optimizer.rate if part == "unet" else optimizer.text_rate
-        for slot in network.slots.values():
-            own = rules.of(slot.path)
-            factor = (1.0 if own is None else own) * (optimizer.up_rate if slot.role == "lora_B" else 1.0)
-            groups.setdefault((part, base * factor), []).append(slot.parameter)
-    rules.check_used()
-    return [Group(part, parameters, rate) for (part, rate), parameters in groups.items()]
