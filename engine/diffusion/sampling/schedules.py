@@ -54,9 +54,9 @@ def karras(prediction: Prediction, steps: int) -> Tensor:
 
 
 def karras_range(steps: int, low: float, high: float, rho: float = 7.0) -> Tensor:
-    """Even steps of sigma^(1/rho) between two levels, then 0. Raises EaselError for a rho of 0."""
-    if rho == 0:
-        raise EaselError("A Karras schedule with rho 0 has no levels.", hint="Use 7, or 1 for even steps.")
+    """Even steps of sigma^(1/rho) between two levels, then 0. Raises EaselError for a rho below 0.01."""
+    if rho < 0.01:
+        raise EaselError(f"A Karras schedule with rho {rho:g} has no levels.", hint="Use 7, or 1 for even steps.")
     low_root, high_root = low ** (1 / rho), high ** (1 / rho)
     return with_zero((high_root + torch.linspace(0, 1, steps) * (low_root - high_root)) ** rho)
 
@@ -83,7 +83,12 @@ def ddim_uniform(prediction: Prediction, steps: int) -> Tensor:
 
 
 def beta(prediction: Prediction, steps: int, alpha: float = 0.6, beta: float = 0.6) -> Tensor:
-    """Levels of the table at quantiles of a beta distribution, which gives both ends more steps (Lee et al. 2024)."""
+    """Levels of the table at quantiles of a beta distribution, which gives both ends more steps (Lee et al. 2024).
+
+    Raises EaselError for an alpha or beta for which there is no such distribution.
+    """
+    if alpha <= 0 or beta <= 0:
+        raise EaselError(f"There is no beta distribution with alpha {alpha:g} and beta {beta:g}.", hint="Give both above 0; 0.6 is usual.")
     table = prediction.levels.sigmas
     quantiles = betaincinv(alpha, beta, 1 - np.linspace(0, 1, steps, endpoint=False))
     indices = np.rint(quantiles * (len(table) - 1)).astype(int)

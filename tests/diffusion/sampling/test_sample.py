@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.diffusion.sampling.guidance import CFG
 from engine.diffusion.sampling.noise import Noise
 from engine.diffusion.sampling.sample import sample, sample_custom
-from engine.diffusion.sampling.samplers import SAMPLER_NAMES, SAMPLERS
+from engine.diffusion.sampling.samplers import SAMPLER_NAMES, SAMPLERS, dpm_solver
 from engine.errors import Cancelled, EaselError
 from engine.values.latent import Latent
 from tests.diffusion.sampling.toys import Recorder, empty, picture, prompt, toy_model
@@ -278,3 +278,12 @@ def test_equal_levels_of_a_long_schedule_are_refused_before_the_first_step_where
     with pytest.raises(EaselError, match="twice in a row"):
         draw(empty(2, 2), network, steps=1_500, scheduler="simple", sampler_name="dpmpp_2m")
     assert network.inputs == []
+
+
+def test_an_adaptive_run_whose_tolerances_cannot_be_met_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dpm_solver, "MOST_STEPS", 50)
+    levels = torch.tensor([10.0, 0.1, 0.0])
+    for options in ({"rtol": 1e-300, "atol": 1e-300}, {"rtol": 1e-6, "atol": 1e-7}, {"accept_safety": 100.0}):
+        strict = SAMPLERS["dpm_adaptive"].with_options(**options)
+        with pytest.raises(EaselError, match="no steps that are small enough"):
+            sample_custom(toy_model(), CFG(prompt(1.0)), strict, levels, empty(2, 2), noise=Noise(1))

@@ -8,6 +8,7 @@ import torch
 from engine.diffusion.sampling.prediction import KINDS, prediction_of
 from engine.diffusion.sampling.schedules import (
     SCHEDULER_NAMES,
+    beta,
     cut,
     exponential_range,
     karras_range,
@@ -120,7 +121,8 @@ def test_ranges_without_levels_say_so() -> None:
     for make in (
         lambda: exponential_range(5, 0.0, 14.6),
         lambda: polyexponential_range(5, 0.03, 0.0),
-        lambda: karras_range(5, 0.03, 14.6, 0),
+        lambda: karras_range(5, 0.03, 14.6, 1e-300),
+        lambda: beta(EPS, 5, 0.0),
     ):
         with pytest.raises(EaselError) as caught:
             make()

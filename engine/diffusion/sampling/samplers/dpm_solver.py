@@ -10,6 +10,12 @@ from torch import Tensor
 from engine.diffusion.sampling.denoiser import Denoiser
 from engine.diffusion.sampling.noise import NoiseSource
 from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_step, ignore
+from engine.errors import EaselError
+
+MOST_STEPS = 10_000
+"""Steps that the adaptive solver tries, those that it takes back included."""
+LARGEST_ERROR = 1e8
+"""In units of what is allowed."""
 
 
 class Stages:
@@ -91,12 +97,15 @@ def dpm_adaptive(
     """DPM-Solver-12 or -23 with adaptive steps (Lu et al. 2022a, appendix C): two orders are compared, a PID controller sets the step.
 
     Takes as many steps as the tolerances ask for, between the first and the last positive level; ends at that level, not at 0.
+    Raises EaselError where that has no end.
     """
     controller = StepSize(h_init, order if not eta else 1.5, pcoeff, icoeff, dcoeff, accept_safety)
     time, end = -sigmas[0].log(), -_last_positive(sigmas).log()
     previous, tried = x, 0
     while time < end - 1e-5:
         target = torch.minimum(end, time + controller.h)
+        if tried == MOST_STEPS or target <= time:
+            raise EaselError("The adaptive sampler finds no steps that are small enough for its tolerances.", hint="Raise rtol or atol.")
         down, up = target, torch.zeros(())
         if eta:
             sigma_down, _ = ancestral_step(_sigma(time), _sigma(target), eta)
@@ -109,10 +118,10 @@ def dpm_adaptive(
         else:
             low, high = stages.second_order(r=1 / 3), stages.third_order()
         allowed = (rtol * torch.maximum(low.abs(), previous.abs())).clamp(min=atol)
-        error = (torch.linalg.norm((low - high) / allowed) / x.numel() ** 0.5).item()
-        if not math.isfinite(error):
+        if not high.isfinite().all():
             return high  # no step is small enough for a model that gives no numbers
-        if controller.accepts(error):
+        error = (torch.linalg.norm((low - high) / allowed) / x.numel() ** 0.5).item()
+        if controller.accepts(error if error < LARGEST_ERROR else LARGEST_ERROR):  # also where nothing is allowed: 0 / 0
             x = high + up * s_noise * noise(_sigma(time), _sigma(target)) if eta else high
             previous, time = low, target
         tried += 1
