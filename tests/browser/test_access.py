@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from .conftest import ROOT, Canvas, Server, ready
@@ -20,6 +21,8 @@ CHECK = """async () => {
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme: str) -> None:
     assert AXE.is_file(), "axe-core is missing: make node_modules/installed"
+    (server.data / "output").mkdir(exist_ok=True)
+    Image.new("RGB", (64, 64), "red").save(server.data / "output" / "red.png")
     context = browser.new_context(viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(60_000)
@@ -31,7 +34,7 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     page.locator('[data-panel="workflows"]').click()
     page.locator(".panel-workflows li").first.wait_for()
     for panel in ("nodes", "models", "gallery", "queue", "record", "training", "log"):
-        page.locator(f'[data-panel="{panel}"]').click()
+        page.locator(f'[data-panel="{panel}"]').click()  # each closes the one before at its side
         expect(page.locator(f".panel-{panel}")).not_to_be_empty()
         found[panel] = page.evaluate(CHECK)
     page.locator('[data-panel="log"]').click()
@@ -44,10 +47,21 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     found["search"] = page.evaluate(CHECK)
     page.keyboard.press("Escape")
     canvas.click(canvas.title("sampler"), button="right")
+    page.get_by_role("menu").wait_for()
     found["menu"] = page.evaluate(CHECK)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
+    page.get_by_role("dialog", name="Keys").wait_for()
     found["keys"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
+    page.locator('[data-panel="gallery"]').click()
+    page.locator(".tile button").first.click()
+    page.get_by_role("dialog", name="Picture").wait_for()
+    found["picture"] = page.evaluate(CHECK)
+    page.get_by_role("button", name="Paint a mask").click()
+    page.get_by_role("dialog", name="Paint a mask").wait_for()
+    found["mask"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     page.evaluate("easel.say('Something is wrong', 'error', 'A hint')")
     found["message"] = page.evaluate(CHECK)
