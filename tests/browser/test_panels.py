@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
+from safetensors.numpy import save_file
 
 from tests.server.serving import one
 
@@ -95,6 +97,25 @@ def test_models_add_nodes_and_words(page: Page) -> None:
     expect(page.locator(NODES)).to_have_count(8)
 
 
+def test_a_lora_is_put_between_the_model_and_what_uses_it(page: Page, data: Path) -> None:
+    for name in ("first", "second"):
+        save_file({"x": np.zeros(1, np.float32)}, data / "models" / "loras" / f"{name}.safetensors")
+    canvas = Canvas(page)
+    page.keyboard.press("r")
+    panel(page, "models")
+    page.get_by_label("Kind of model").select_option("loras")
+    for name in ("first", "second"):
+        page.locator(".card", has_text=name).get_by_role("button", name="Add node").click()
+    expect(page.locator(NODES)).to_have_count(9)
+    names = {canvas.value(node, "lora_name"): node for node in canvas.ask("s.order.filter(n => n.face.id === 'LoraLoader').map(n => n.id)")}
+    first, second = names["first.safetensors"], names["second.safetensors"]
+    assert [canvas.value(first, name) for name in ("model", "clip")] == [["checkpoint", 0], ["checkpoint", 1]]
+    assert [canvas.value(second, name) for name in ("model", "clip")] == [[first, 0], [first, 1]]
+    users = [("sampler", "model"), ("positive", "clip"), ("negative", "clip")]
+    assert [canvas.value(*user) for user in users] == [[second, 0], [second, 1], [second, 1]]
+    assert canvas.value("decode", "vae") == ["checkpoint", 2]
+
+
 def test_queue_pauses_orders_and_forgets(page: Page, server: Server) -> None:
     panel(page, "queue")
     page.get_by_role("button", name="Pause", exact=True).click()
@@ -133,6 +154,7 @@ def test_the_queue_says_when_a_job_may_begin(page: Page, server: Server) -> None
     waiting = page.locator('ol[aria-label="Jobs that run or wait"] li')
     expect(waiting).to_have_count(3)
     expect(waiting.nth(0)).to_have_class("job running")
+    expect(waiting.nth(0).locator("progress")).not_to_have_js_property("value", 0)  # it is looked at again
     expect(waiting.nth(2)).to_contain_text("starts in about")
     server.api("POST", "queue/pause")
     expect(waiting.nth(2)).not_to_contain_text("starts in about")  # nobody knows when it goes on

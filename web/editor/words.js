@@ -146,7 +146,7 @@ const PANELS = {
   "workflows.search": "Search workflows", "workflows.own": "Your workflows", "workflows.templates": "Templates", "workflows.delete": "Delete {name}", "workflows.really": "Delete {name} from the disk?",
   "nodes.search": "Search nodes", "nodes.uncategorised": "other", "nodes.category": "{category} ({count})",
   "models.kind": "Kind of model", "models.search": "Search models", "models.none": "Nothing here. Put files into models/{folder} of the data folder.", "models.folder": "{name} ({count})",
-  "models.add": "Add node", "models.into-prompt": "Into prompt", "models.as-lora": "As <lora:name:1> for a PromptA1111 node", "models.word": "Add to the prompt",
+  "models.add": "Add node", "models.add-lora": "Between the model and all that uses it", "models.into-prompt": "Into prompt", "models.as-lora": "As <lora:name:1> for a PromptA1111 node", "models.word": "Add to the prompt",
   "models.title": "Title", "models.architecture": "Architecture", "models.resolution": "Resolution", "models.rank": "Rank", "models.author": "Author", "models.license": "Licence", "models.dtypes": "Numbers", "models.fault": "Problem",
   "models.no-prompt": "There is no prompt in the graph.", "models.no-prompt.hint": "Add a node with a text first.",
   "models.linked-prompt": "The prompt comes over a link.", "models.linked-prompt.hint": "Choose the node that has the text.",

@@ -3,14 +3,14 @@
 import { t } from "../editor/words.js";
 import { path, thumbnailUrl } from "./addresses.js";
 import { button, el, size } from "./dom.js";
-import { intoPrompt } from "./placing.js";
+import { addLora, intoPrompt } from "./placing.js";
 
 /** @typedef {import("../editor/app.js").App} App */
 
 const FOLDERS = ["loras", "checkpoints", "embeddings", "vae"];
 const WORDS = 12;
 /** The node that opens a file of a folder, and the input that names it. @type {Record<string, [string, string]>} */
-const LOADERS = { checkpoints: ["LoadCheckpoint", "ckpt_name"], loras: ["LoraLoader", "lora_name"], vae: ["VAELoader", "vae_name"] };
+const LOADERS = { checkpoints: ["LoadCheckpoint", "ckpt_name"], vae: ["VAELoader", "vae_name"] };
 
 /** @param {HTMLElement} element @param {App} app */
 export function mount(element, app) {
@@ -59,7 +59,8 @@ function actions(app, folder, name) {
   const stem = name.replace(/\.[^./]*$/, "");
   const found = [];
   const loader = LOADERS[folder];
-  if (loader) found.push(button(app, t("models.add"), () => app.addNode(loader[0], { [loader[1]]: name })));
+  if (folder === "loras") found.push(button(app, t("models.add"), () => addLora(app, name), { title: t("models.add-lora") }));
+  else if (loader) found.push(button(app, t("models.add"), () => app.addNode(loader[0], { [loader[1]]: name })));
   if (folder === "loras") found.push(button(app, t("models.into-prompt"), () => intoPrompt(app, `<lora:${stem}:1>`), { title: t("models.as-lora") }));
   if (folder === "embeddings") found.push(button(app, t("models.into-prompt"), () => intoPrompt(app, `embedding:${stem}`)));
   return found;

@@ -12,6 +12,7 @@ import { listen } from "./stream.js";
 const PAGE = 30;
 const OVER = "succeeded,failed,cancelled,parked";
 const MEASURED = 10;
+const LOOK = 2000;
 
 /** @param {any} job @returns {string} */
 const stateOf = (job) => t(/** @type {import("../editor/words.js").Key} */ (`state.${job.state}`));
@@ -43,9 +44,12 @@ export function mount(element, app) {
   /** Seconds that the last jobs took. @type {number[]} */
   let spent = [];
   const asked = { queue: 0, history: 0 };
+  /** What the queue was last. @type {any} */
+  let last = null;
 
   /** @param {any} told */
   async function heard(told) {
+    last = told;
     paused = told.paused;
     pause.textContent = paused ? t("queue.resume") : t("queue.pause");
     state.textContent = [told.running ? t("queue.runs") : t("queue.rests"), t("queue.wait", { count: told.remaining - (told.running ? 1 : 0) }), paused ? t("queue.paused") : ""].filter(Boolean).join(" · ");
@@ -79,15 +83,21 @@ export function mount(element, app) {
   }
 
   app.guard(() => history());
-  return listen("api/v1/events", (event) => app.guard(() => (event.type === "queue" ? heard(event) : history())));
+  const stop = listen("api/v1/events", (event) => app.guard(() => (event.type === "queue" ? heard(event) : history())));
+  const clock = setInterval(() => last?.running && !document.hidden && app.guard(() => heard(last)), LOOK); // how far the running job is
+  return () => {
+    clearInterval(clock);
+    stop();
+  };
 }
 
 /** @param {App} app @param {any} job */
 function runningRow(app, job) {
-  const { done = 0, total = job.total } = job.progress ?? {};
+  const { done = 0, total = job.total, nodes = {} } = job.progress ?? {};
+  const begun = Object.values(nodes).reduce((sum, node) => sum + (node.total ? Math.min(1, node.value / node.total) : 0), 0);
   return el("li", { class: "job running", data: { id: job.id } },
     el("span", { class: "name" }, job.preemptible ? t("queue.training") : t("queue.running")),
-    el("progress", { max: Math.max(1, total), value: done, "aria-label": t("queue.done", { done, total }) }),
+    el("progress", { max: Math.max(1, total), value: done + begun, "aria-label": t("queue.done", { done, total }) }),
     job.attempt > 1 && el("span", { class: "dim" }, t("queue.attempt", { count: job.attempt })),
     el("span", { class: "row" },
       button(app, t("queue.show"), () => showJob(app, job.id)),

@@ -1,9 +1,10 @@
 // The training workflow as a form: which of its values a person is asked for, and the graph that uses what came out.
 
-import { addNode, connect, entryOf, freeId, inputsOf, linkOf, nodesOf, setInput } from "../editor/document.js";
+import { addNode, connect, entryOf, freeId, inputsOf, nodesOf, setInput } from "../editor/document.js";
 import { exact, isNumber, numberOf, numberText } from "../editor/json.js";
 import { t } from "../editor/words.js";
 import { el } from "./dom.js";
+import { withLora } from "./placing.js";
 
 /** @typedef {import("../editor/app.js").App} App */
 /** @typedef {import("../editor/document.js").Doc} Doc */
@@ -110,17 +111,8 @@ export async function useLora(app, name, trigger) {
   await app.refresh();
   await app.openWorkflow(FIRST);
   const { editor } = app;
-  const checkpoint = first(editor.doc, "LoadCheckpoint");
-  if (checkpoint === undefined) return;
-  const at = editor.scene.nodes.get(checkpoint);
-  const lora = freeId(editor.doc, "LoraLoader");
-  const users = [...nodesOf(editor.doc)].flatMap(([id, node]) => [...inputsOf(node)].map(([input, value]) => ({ id, input, link: linkOf(value) })));
-  let doc = addNode(editor.doc, lora, "LoraLoader", new Map(Object.entries({ lora_name: `${name}.safetensors`, strength_model: 1, strength_clip: 1 })),
-    [at?.x ?? 0, (at?.y ?? 0) + (at?.h ?? 100) + 40]);
-  for (const { id, input, link } of users) if (link?.node === checkpoint && link.slot < 2) doc = connect(doc, lora, link.slot, id, input);
-  doc = connect(connect(doc, checkpoint, 0, lora, "model"), checkpoint, 1, lora, "clip");
-  const prompt = [...nodesOf(doc)].find(([, node]) => inputsOf(node).get("text"))?.[0];
-  if (prompt && trigger) doc = setInput(doc, prompt, "text", t("training.test-prompt", { trigger }));
-  editor.edit(doc, "Use the LoRA");
+  const prompt = [...nodesOf(editor.doc)].find(([, node]) => inputsOf(node).get("text"))?.[0];
+  const { doc } = withLora(editor, editor.doc, `${name}.safetensors`);
+  editor.edit(prompt && trigger ? setInput(doc, prompt, "text", t("training.test-prompt", { trigger })) : doc, "Use the LoRA");
   editor.fit();
 }
