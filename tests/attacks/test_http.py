@@ -271,3 +271,13 @@ async def test_a_large_body_keeps_nobody_waiting(api, path):
         await asyncio.sleep(0.01)
     (await sent).release()
     assert longest < 1.0
+
+
+async def test_a_workflow_that_talks_much_of_itself_is_cut_short_in_lists(api):
+    folder = api.settings.data / "workflows"
+    folder.mkdir(exist_ok=True)
+    (folder / "talks.json").write_text(json.dumps({"title": "t" * 1_000_000, "description": "d" * 1_000_000}))
+    (folder / "half.json").write_text('{"title": "\\ud800", "description": [1]}')
+    listed = {entry["name"]: entry for entry in (await api.json("GET", "/api/v1/workflows"))["workflows"]}
+    assert len(listed["talks.json"]["title"]) == 200 and len(listed["talks.json"]["description"]) == 2_000
+    assert listed["half.json"]["description"] == ""

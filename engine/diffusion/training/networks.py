@@ -139,11 +139,13 @@ class AdaptedNetwork:
             )
         for name, slot in self.slots.items():
             value = tensors[name]
-            if value.numel() != slot.parameter.numel() or value.shape[0] != slot.shape[0]:
+            if value.numel() != slot.parameter.numel() or value.shape[:1] != slot.shape[:1]:
                 raise InvalidInput(
                     f"{source}: {name} has shape {list(value.shape)}, this adapter {list(slot.shape)}.",
                     hint="Set the same ranks as it has.",
                 )
+            if not value.isfinite().all():
+                raise InvalidInput(f"{source}: {name} holds numbers that are not finite.", hint="The file is damaged.")
             slot.parameter.copy_(value.reshape(slot.parameter.shape))
 
     @torch.no_grad()

@@ -70,6 +70,12 @@ def _begin(network: AdaptedNetwork, lora: Lora, sources: Mapping[str, Source]) -
 
 def _fitted(tensors: dict[str, Tensor], scale: float, beginning: Tensor, path: str) -> dict[str, Tensor]:
     """A LoRA's matrices with another scale, and with the ranks of `beginning`, whose further rows meet zeros."""
+    down, up = tensors["down"], tensors["up"]
+    if not down.ndim or down.numel() != len(down) * beginning[0].numel() or up.shape[1:2] != down.shape[:1]:
+        raise InvalidInput(
+            f"{SOURCE} has matrices of shape {list(down.shape)} and {list(up.shape)} at {path}, which do not fit.",
+            hint="The file is damaged, or made for another model.",
+        )
     rank, wanted = rank_of(tensors), len(beginning)
     if rank > wanted:
         raise InvalidInput(
@@ -77,8 +83,8 @@ def _fitted(tensors: dict[str, Tensor], scale: float, beginning: Tensor, path: s
             hint="Set the same ranks, or put Resize LoRA between, which tells what is lost.",
         )
     factor = alpha_of(tensors) / rank / scale
-    up = tensors["up"] * factor if factor != 1.0 else tensors["up"]
-    down = tensors["down"].reshape(rank, *beginning.shape[1:])
+    up = up * factor if factor != 1.0 else up
+    down = down.reshape(rank, *beginning.shape[1:])
     if rank < wanted:
         up = torch.cat([up, up.new_zeros(up.shape[0], wanted - rank, *up.shape[2:])], 1)
         down = torch.cat([down, beginning[rank:]])

@@ -120,3 +120,18 @@ def test_norms_are_named_as_lycoris_names_them_and_stand_in_changed_blocks_only(
     write_lora(tmp_path / "a.safetensors", lora, Style(dtype="float32"))
     saved = load_lora(tmp_path / "a.safetensors").tensors
     assert all(torch.equal(saved[name], lora.tensors[name]) for name in norms)
+
+
+def test_what_does_not_fit_or_is_no_number_is_refused_before_a_step(run):
+    lora = trained(run)
+    stem = min(lora.tensors).rpartition(".")[0].removesuffix(".lora_down").removesuffix(".lora_up")
+    down, up, alpha = (f"{stem}.{role}" for role in ("lora_down.weight", "lora_up.weight", "alpha"))
+    first, second = lora.tensors[down], lora.tensors[up]
+    wrong = {
+        "which do not fit": [{down: torch.tensor(1.0)}, {down: first[:, :3]}, {up: second.flatten()}],
+        "not finite": [{down: first * torch.nan}, {alpha: torch.tensor(torch.inf)}],
+    }
+    for message, changes in wrong.items():
+        for change in changes:
+            with pytest.raises(InvalidInput, match=message):
+                run(recipe(), 0, start=Lora({**lora.tensors, **change}))
