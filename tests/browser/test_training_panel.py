@@ -32,6 +32,7 @@ def begin(page: Page, name: str, files: list[str]) -> None:
     page.get_by_role("button", name="New…").click()
     page.get_by_label("Name of the folder").fill(name)
     page.get_by_role("button", name="Make").click()
+    expect(page.locator('select[aria-label="Dataset"]')).to_have_value(name)  # else the pictures go to the one that was shown before
     page.set_input_files('.dataset input[type="file"]', files)
     expect(page.locator(".picture textarea")).to_have_count(len(files))
     expect(page.locator('select[aria-label="Dataset"]')).to_contain_text(f"{len(files)} pictures")
@@ -121,6 +122,7 @@ def test_a_picture_that_is_refused_keeps_no_other_away(page: Page, tmp_path: Pat
     page.get_by_role("button", name="New…").click()
     page.get_by_label("Name of the folder").fill("half")
     page.get_by_role("button", name="Make").click()
+    expect(page.locator('select[aria-label="Dataset"]')).to_have_value("half")
     page.set_input_files('.dataset input[type="file"]', [first, str(broken), second])
     expect(page.locator(".picture textarea")).to_have_count(2)
     expect(page.locator("#problems")).to_contain_text("broken.png")
