@@ -92,7 +92,9 @@ DOES: dict[str, tuple[str, str, Any]] = {
     "group": (LATENT, "s.groups.length", 1),
     "subgraph": (LATENT, DIALOG, "A subgraph of the chosen nodes"),
     "enter": (
-        "e.select(['latent', 'decode']); easel.does('subgraph'); document.querySelector('dialog button[value=\"1\"]').click();"
+        "e.select(['latent', 'decode']); easel.does('subgraph');"
+        " const make = () => document.querySelector('dialog[open] button[value=\"1\"]');"
+        " while (!make()) await new Promise(done => setTimeout(done, 20)); make().click();"
         " while (s.order.length > 6) await new Promise(done => setTimeout(done, 20))",
         "e.inside",
         "group",
