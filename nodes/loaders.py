@@ -17,13 +17,17 @@ def _stamp(path: Path) -> list[str | int]:
     return [str(path), status.st_size, status.st_mtime_ns]
 
 
+def _checkpoint_stamp(ctx: Context, ckpt_name: str) -> list[str | int]:
+    return _stamp(ctx.folders.resolve("checkpoints", ckpt_name))
+
+
 @node(
     "LoadCheckpoint",
     category="loaders",
     display_name="Load Checkpoint",
     lane="io",
     aliases=(Alias("CheckpointLoaderSimple"),),
-    fingerprint=lambda ctx, ckpt_name: _stamp(ctx.folders.resolve("checkpoints", ckpt_name)),
+    fingerprint=_checkpoint_stamp,
 )
 def load(ctx: Context, ckpt_name: Annotated[str, Choice("checkpoints")]) -> Checkpoint:
     """Open a checkpoint: the diffusion model, its text encoder and its VAE from one file.
@@ -50,7 +54,7 @@ _VELOCITY = frozenset({"v2-inference-v.yaml", "v2-inference-v_fp32.yaml"})
     display_name="Load Checkpoint with Config",
     lane="io",
     deprecated=True,
-    fingerprint=lambda ctx, ckpt_name: _stamp(ctx.folders.resolve("checkpoints", ckpt_name)),
+    fingerprint=_checkpoint_stamp,
 )
 def load_with_config(ctx: Context, config_name: Config, ckpt_name: Annotated[str, Choice("checkpoints")]) -> Checkpoint:
     """Open a checkpoint as old workflows do. Use Load Checkpoint: what a configuration says is read off the file.

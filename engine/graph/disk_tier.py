@@ -232,7 +232,7 @@ class DiskTier:
                 self._database.rollback()
                 if file[0] is not None:
                     _unlink(self.folder / file[0])
-                raise OSError(f"{self.folder} cannot be written: {error}") from error
+                raise OSError(f"The disk cache cannot be written: {error}") from error
             self.bytes += size - self._sizes.get(digest, 0)
             self._sizes[digest] = size
             if old is not None and old[0] is not None:

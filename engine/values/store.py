@@ -28,7 +28,7 @@ class SafetensorsStore:
         try:
             save_file(plain, path)
         except SafetensorError as error:
-            raise OSError(f"{path} cannot be written: {error}") from error
+            raise OSError(f"{path.name} cannot be written: {error}") from error
 
     def read(self, data: bytes) -> dict[str, Any]:
         """Raises ValueError for damaged content."""

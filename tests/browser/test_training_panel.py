@@ -7,9 +7,11 @@ import re
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
+from safetensors.numpy import save_file
 
 from .conftest import PATIENCE, Server, ready
 
@@ -53,6 +55,8 @@ def steps_of(lora: Path) -> int:
 
 
 def test_train_and_use(page: Page, data: Path, tmp_path: Path, server: Server) -> None:
+    (data / "models/loras").mkdir(parents=True, exist_ok=True)
+    save_file({"of_another_training": np.zeros(1)}, data / "models/loras/panel_lora.safetensors")
     begin(page, "my shapes", pictures(tmp_path))
     page.locator(".buckets summary").click()
     rows = page.locator(".buckets tbody tr")
@@ -67,7 +71,7 @@ def test_train_and_use(page: Page, data: Path, tmp_path: Path, server: Server) -
     state = page.locator(".live [role=status]")
     expect(state).to_contain_text("done", timeout=PATIENCE)
     assert (data / "datasets/my shapes/0.txt").read_text() == "a purple sks shape <b>on</b> white"
-    assert steps_of(data / "models/loras/panel_lora.safetensors") == 4
+    assert steps_of(data / "models/loras/panel_lora_2.safetensors") == 4
     assert page.locator(".chart polyline.mean").count() == 1
     expect(page.locator(".chart circle")).to_have_count(4)
     expect(page.locator(".samples figcaption")).to_have_text(["step 2", "step 4", "result"])
@@ -76,7 +80,7 @@ def test_train_and_use(page: Page, data: Path, tmp_path: Path, server: Server) -
     expect(state).to_contain_text("done", timeout=PATIENCE)
     expect(page.locator(".samples figcaption")).to_have_text(["step 2", "step 4", "result"])
     page.get_by_role("button", name="Use this LoRA now").click()
-    expect(page.locator("#outline li", has_text=re.compile("^Load LoRA"))).to_contain_text("panel_lora.safetensors")
+    expect(page.locator("#outline li", has_text=re.compile("^Load LoRA"))).to_contain_text("panel_lora_2.safetensors")
     page.focus("#canvas")
     page.keyboard.press("Control+Enter")
     expect(page.locator("#status")).to_have_attribute("data-state", "succeeded", timeout=PATIENCE)

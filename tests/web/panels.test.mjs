@@ -67,7 +67,7 @@ const given = { model: "tiny-shapes.safetensors", trigger: "sks dog", name: "my 
 test("a training is filled in from the form, and read off its graph again", () => {
   const doc = fill(template, "dogs", form(given));
   const of = (id) => inputsOf(entryOf(doc, id));
-  assert.deepEqual(resultOf(doc), { name: "my dog", trigger: "sks dog" });
+  assert.deepEqual(resultOf(doc), { node: "save", name: "my dog", trigger: "sks dog" });
   assert.equal(of("pictures").get("folder"), "dogs");
   assert.deepEqual(["steps", "save_every", "validate_every", "batch_size"].map((name) => of("plan").get(name)), [20, 10, 5, 2]);
   assert.equal(bucketPlan(doc).resolution, 256);

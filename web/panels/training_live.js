@@ -5,7 +5,7 @@ import { t } from "../editor/words.js";
 import { fileUrl } from "./addresses.js";
 import { button, duration, el } from "./dom.js";
 import { chartLegend, lossChart } from "./loss_chart.js";
-import { resultOf, stepsOf, useLora } from "./training_workflow.js";
+import { clean, resultOf, stepsOf, useLora } from "./training_workflow.js";
 import { listen } from "./stream.js";
 import { read } from "../editor/json.js";
 
@@ -19,6 +19,8 @@ export function watch(into, app, id) {
   let until = 1;
   /** @type {import("./training_workflow.js").Result | null} */
   let result = null;
+  /** @type {Map<string, string>} */
+  const saved = new Map(); // the files that nodes wrote: a name has a number where there was a file of that name
   const state = el("p", { role: "status" }, t("training.waits"));
   const chart = el("div", {});
   const samples = el("div", { class: "grid samples" });
@@ -27,7 +29,7 @@ export function watch(into, app, id) {
   const stop = button(app, t("training.stop"), () => app.api.post(`jobs/${id}/finish`), { title: t("training.stop.hint") });
   const pause = button(app, t("training.pause"), () => app.api.post(`jobs/${id}/pause`));
   const goOn = button(app, t("training.go-on"), () => app.api.post(`jobs/${id}/release`), { hidden: true });
-  const use = button(app, t("training.use"), () => result && useLora(app, result.name, result.trigger), { class: "primary", hidden: true });
+  const use = button(app, t("training.use"), () => result && useLora(app, clean(saved.get(result.node) ?? result.name), result.trigger), { class: "primary", hidden: true });
   into.replaceChildren(state, chart, el("div", { class: "row wrap" }, use, stop, pause, goOn), samples);
   into.hidden = false;
   const buttons = (/** @type {string} */ now) => {
@@ -79,6 +81,7 @@ export function watch(into, app, id) {
         if (event.name === "training") step(event.data);
         break;
       case "node_finished":
+        for (const lora of event.ui?.loras ?? []) saved.set(event.node_id, lora.name);
         drawn(event.ui?.images ?? []);
         break;
       case "node_failed":

@@ -10,7 +10,7 @@ import { withLora } from "./placing.js";
 /** @typedef {import("../editor/document.js").Doc} Doc */
 /** @typedef {{name: string, label: import("../editor/words.js").Key, node: string, input: string, more?: boolean, number?: boolean, control: (app: App, value: any) => HTMLElement}} Field
  *   node: its class; more: among the further settings; number: a number of the graph */
-/** @typedef {{name: string, trigger: string}} Result the file that a LoRA is saved as, and its words */
+/** @typedef {{node: string, name: string, trigger: string}} Result the file that a LoRA is saved as, and its words */
 
 const DATASET = "DatasetFromFolder";
 const FIRST = "text_to_image.json";
@@ -55,7 +55,7 @@ export function resultOf(doc) {
   const save = first(doc, "SaveLoRA");
   if (save === undefined) return null;
   const inputs = inputsOf(entryOf(doc, save));
-  return { name: String(inputs.get("name") ?? ""), trigger: String(inputs.get("trigger") ?? "") };
+  return { node: save, name: String(inputs.get("name") ?? ""), trigger: String(inputs.get("trigger") ?? "") };
 }
 
 /** How many steps a training has, read off its graph; 0 where they come over a link. @param {Doc} doc */

@@ -80,7 +80,7 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
         save_file(plain, part, {"sum": sum_of(plain)})
         os.replace(part, path)
     except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}") from error
+        raise OSError(f"{path.name} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
 
