@@ -156,6 +156,28 @@ def test_links_are_refused_with_the_reason_cut_moved_and_rerouted(canvas: Canvas
     assert "links" not in json.loads(canvas.text()).get("layout", {})
 
 
+def test_a_middle_click_on_a_socket_adds_a_reroute_to_its_links(canvas: Canvas) -> None:
+    page = canvas.page
+    before = canvas.text()
+
+    def bends() -> dict[str, dict[str, list[list[int]]]]:
+        return json.loads(canvas.text()).get("layout", {}).get("links", {})
+
+    canvas.click(canvas.output("checkpoint", 1), button="middle")
+    assert bends()["positive"] == bends()["negative"] != {}
+    start = canvas.at("s.links.find(l => l.to.id === 'positive').points[0]")
+    canvas.drag(start, (start[0], start[1] + 60))  # links of one output that bend at one place go together
+    assert bends()["positive"] == bends()["negative"]
+    canvas.click(canvas.input("decode", "samples"), button="middle")
+    assert len(bends()["decode"]["samples"]) == 1
+    for _ in range(3):
+        page.keyboard.press("Control+z")
+    assert canvas.text() == before
+    canvas.drag(canvas.input("decode", "samples"), (700, 760))  # unplugged
+    page.mouse.click(*canvas.input("decode", "samples"), button="middle")
+    expect(page.locator("#news")).to_contain_text("this socket has none")
+
+
 def test_nodes_are_chosen_grouped_aligned_cloned_copied_and_healed(canvas: Canvas) -> None:
     page = canvas.page
     canvas.drag((80, 100), (660, 800), "Control")

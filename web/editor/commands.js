@@ -9,6 +9,7 @@ import { rename } from "./renaming.js";
 import {
   addNote, collapse, connectChosen, downstream, duplicate, enterSubgraph, group, heal, leave, makeSubgraph, pin, remove, runGroup, unpackSubgraph,
 } from "./node_commands.js";
+import { rerouteChosen, straighten } from "./rerouting.js";
 import { find, palette, search } from "./search.js";
 import { subgraphOf } from "./subgraphs.js";
 import { useFirst } from "./use_widget.js";
@@ -86,6 +87,8 @@ const TABLE = [
   { id: "about", group: "nodes", keys: ["i"], icon: "help", run: async (app) => (await import("./node_help.js")).showHelp(app, [...app.editor.selection][0]), when: chosen },
   { id: "collapse", group: "nodes", keys: ["Alt+c"], icon: "collapse", run: collapse, when: chosen },
   { id: "pin", group: "nodes", keys: ["p"], run: pin, when: chosen },
+  { id: "reroute", group: "nodes", keys: [], run: rerouteChosen, when: chosen },
+  { id: "straighten", group: "nodes", keys: [], run: straighten, when: chosen },
   { id: "group", group: "nodes", keys: ["Mod+g"], icon: "group", run: group, when: chosen },
   { id: "subgraph", group: "nodes", keys: ["Mod+Shift+e"], run: makeSubgraph, when: chosen },
   { id: "enter", group: "nodes", keys: ["e"], run: enterSubgraph, when: instance },

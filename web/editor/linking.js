@@ -117,7 +117,7 @@ function end(editor, drag, at, search) {
 }
 
 /** All links of a socket. @param {Editor} editor @param {Found} found */
-function linksAt({ scene }, found) {
+export function linksAt({ scene }, found) {
   return scene.links.filter((item) => ("output" in found ? item.from === found.view && item.slot === found.output : item.to === found.view && item.socket.name === found.socket.name));
 }
 

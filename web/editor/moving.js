@@ -1,6 +1,7 @@
 // Gestures that move and resize nodes, groups and reroutes. The scene is moved while the pointer is down, the document when it is let go.
 
 import { connect, extract, framesOf, merge, put, setFrames, setPlaces, setReroutes } from "./document.js";
+import { bundle } from "./rerouting.js";
 import { partsOf } from "./scene.js";
 import { fits } from "./types.js";
 
@@ -153,14 +154,20 @@ export function resizeGroup(editor, group, from) {
 }
 
 /** @param {Editor} editor @param {import("./rerouting.js").Bend} bend @returns {Gesture} */
-export function moveReroute(editor, { link, index }) {
-  const before = link.points;
+export function moveReroute(editor, bend) {
+  const moving = bundle(editor.scene, bend).map(({ link, index }) => ({ link, index, before: link.points }));
   return {
-    move: (at) => (link.points = link.points.map((point, order) => (order === index ? [snapped(at.x, at, editor), snapped(at.y, at, editor)] : point))),
+    move: (at) => {
+      const place = /** @type {[number, number]} */ ([snapped(at.x, at, editor), snapped(at.y, at, editor)]);
+      for (const { link, index } of moving) link.points = link.points.map((point, order) => (order === index ? place : point));
+    },
     up: (_, moved) => {
-      if (moved) editor.edit(setReroutes(editor.doc, link.to.id, link.socket.name, link.points), "Move reroute", `reroute ${link.to.id} ${link.socket.name}`);
+      const doc = moving.reduce((now, { link }) => setReroutes(now, link.to.id, link.socket.name, link.points), editor.doc);
+      if (moved) editor.edit(doc, "Move reroute", `reroute ${bend.link.to.id} ${bend.link.socket.name}`);
       editor.history.settle();
     },
-    cancel: () => void (link.points = before),
+    cancel: () => {
+      for (const { link, before } of moving) link.points = before;
+    },
   };
 }

@@ -7,8 +7,9 @@ import { cutSocket, link, takeLinks } from "./linking.js";
 import { moveGroup, moveNodes, moveReroute, resizeGroup, resizeNode } from "./moving.js";
 import { minimapArea } from "./minimap.js";
 import { useWidget, scrub } from "./use_widget.js";
-import { removeReroute, splitLink } from "./rerouting.js";
+import { removeReroute, rerouteSocket, splitLink } from "./rerouting.js";
 import { TITLE, widgetAt } from "./scene.js";
+import { t } from "./words.js";
 
 /** @typedef {{x: number, y: number, sx: number, sy: number, event: PointerEvent}} At a point of the world, on the screen, and how it came */
 /** @typedef {{move?: (at: At, moved: boolean) => void, up?: (at: At, moved: boolean) => void, cancel?: () => void, looks?: boolean}} Gesture looks: it moves
@@ -133,13 +134,14 @@ function begin(app, at, space, { search }) {
   const mod = event.ctrlKey || event.metaKey;
   const area = editor.minimap ? minimapArea(editor) : null;
   if (area && event.button === 0 && at.sx >= area.x && at.sx <= area.x + area.w && at.sy >= area.y && at.sy <= area.y + area.h) return minimapJump(editor, at, area);
+  const reach = (event.pointerType === "touch" ? 18 : 10) / Math.min(1, view.scale);
+  const socket = scene.socketAt(at.x, at.y, reach);
+  if (event.button === 1 && socket && !editor.locked) return pan(editor, at, () => rerouteSocket(editor, socket) || app.say(t("link.none-to-bend")));
   if (event.button === 1 || space || (editor.locked && event.button === 0)) return pan(editor, at, () => {});
   if (event.button === 2) return mod ? knife(editor, at) : null;
   if (event.button !== 0) return null;
   if (mod && event.shiftKey) return zoomDrag(editor, at);
 
-  const reach = (event.pointerType === "touch" ? 18 : 10) / Math.min(1, view.scale);
-  const socket = scene.socketAt(at.x, at.y, reach);
   if (socket) {
     if (mod && event.altKey) return { up: () => cutSocket(editor, socket) };
     return "output" in socket && event.shiftKey ? takeLinks(editor, socket) : link(editor, socket, at, search);

@@ -8,7 +8,7 @@ import { t } from "./words.js";
 /** @typedef {import("./commands.js").Command} Command */
 
 const POINTER = /** @type {const} */ ([
-  "pan", "zoom", "box", "add-chosen", "snap", "clone", "add", "drop", "replug", "move-links", "cut-links", "knife", "reroute", "insert", "rename", "number", "weight", "menu",
+  "pan", "zoom", "box", "add-chosen", "snap", "clone", "add", "drop", "replug", "move-links", "cut-links", "knife", "reroute", "reroute-socket", "insert", "rename", "number", "weight", "menu",
 ]);
 const ONLY_HELD = /^(Control|Shift|Alt|Meta|AltGraph)$/;
 
