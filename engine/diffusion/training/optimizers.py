@@ -50,9 +50,12 @@ PACKAGES = {
 """Name -> (package to install, module, class)."""
 DEFAULTS: dict[str, dict[str, Any]] = {
     "Adafactor": {"scale_parameter": False, "relative_step": False, "warmup_init": False},
-    "SGD": {"momentum": 0.9},
+    "SGD": {"momentum": 0.9, "fused": True},
+    "AdamW": {"fused": True},
+    "Adam": {"fused": True},
 }
-"""Arguments without which an optimizer would ignore the learning rate or hardly move."""
+"""Arguments without which an optimizer would ignore the learning rate or hardly move, or take a call for every operation on every small
+matrix of an adapter."""
 EQUAL_RATES = ("Prodigy", "ProdigyPlusScheduleFree", *(name for name in PACKAGES if name.startswith("DAdapt")))
 SCHEDULE_FREE = ("AdamWScheduleFree", "RAdamScheduleFree", "SGDScheduleFree", "ProdigyPlusScheduleFree")
 """Optimizers that train at one place and average to another (Defazio et al. 2024), so that they need no schedule."""
@@ -90,7 +93,7 @@ def build_optimizer(settings: Optimizer, groups: Sequence[Group]) -> torch.optim
     named = [{"params": list(group.parameters), "lr": group.rate} for group in groups]
     try:
         optimizer: Any = kind(named, lr=max(rates), **options)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:
         raise InvalidInput(f"{settings.name} does not take these options: {error}.", hint="Correct `options`.") from error
     if settings.name in SCHEDULE_FREE:
         optimizer.train()

@@ -53,6 +53,24 @@ def test_options_reach_the_optimizer_and_others_are_refused():
             build_optimizer(Optimizer(options=options), [Group("unet", [parameter()], 1e-4)])
 
 
+@pytest.mark.parametrize("name", ["AdamW", "Adam", "SGD"])
+def test_one_call_for_all_matrices_moves_them_as_one_call_for_each_does(name):
+    weights = {options: parameter() for options in ("", "fused=false")}
+    for options, weight in weights.items():
+        optimizer = build_optimizer(Optimizer(name=name, options=options), [Group("unet", [weight], 0.01)])
+        assert optimizer.param_groups[0]["fused"] is (not options)
+        for _ in range(20):
+            optimizer.zero_grad()
+            (weight**2).sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(*weights.values(), rtol=1e-6, atol=1e-7)
+
+
+def test_options_that_exclude_each_other_are_refused():
+    with pytest.raises(InvalidInput, match="AdamW does not take these options"):
+        build_optimizer(Optimizer(options="foreach=true"), [Group("unet", [parameter()], 1e-4)])
+
+
 def test_groups_keep_their_rates():
     built = build_optimizer(Optimizer(), [Group("unet", [parameter()], 1e-4), Group("text_encoder", [parameter()], 5e-5)])
     assert [group["lr"] for group in built.param_groups] == [1e-4, 5e-5]
