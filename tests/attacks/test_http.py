@@ -10,6 +10,7 @@ import time
 import zlib
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -108,6 +109,46 @@ async def test_a_picture_bomb_is_not_decoded(api):
     for query in ("preview=webp", "channel=rgb", "channel=a"):
         async with api.get(f"/view?filename=bomb.png&type=input&{query}") as response:
             assert response.status in (413, 422)
+
+
+DRAFT = "/api/v1/drafts/00000000-0000-4000-8000-000000000000"
+NO_DRAFTS = {
+    "no workflow": ("", "[1]", 400),
+    "nodes as a list": ("", '{"nodes": []}', 400),
+    "no JSON": ("", "{", 400),
+    "no UTF-8": ("", b'{"nodes": {"\xff": 1}}', 400),
+    "deep": ("", '{"nodes": ' + '{"a":' * 5_000 + "1" + "}" * 5_000 + "}", 413),
+    "large": ("", '{"nodes": {}}' + " " * 10_000_000, 413),
+    "long title": ("?title=" + "x" * 201, '{"nodes": {}}', 400),
+    "huge revision": (f"?opened={10**30}", '{"nodes": {}}', 400),
+    "more than a head": ("?path=/etc/passwd", '{"nodes": {}}', 400),
+}
+
+
+@pytest.mark.parametrize("name", NO_DRAFTS)
+async def test_what_is_no_draft_is_not_kept(api, name):
+    query, body, status = NO_DRAFTS[name]
+    answer = await api.json("PUT", DRAFT + query, status, data=body)
+    assert answer["error"]["message"]
+    assert (await api.json("GET", "/api/v1/drafts"))["drafts"] == []
+
+
+async def test_a_draft_lies_in_its_folder_and_what_else_lies_there_is_not_told(api):
+    for id in ("..%2f..%2fjobs.db", "..", "jobs.db", "%00", "A" * 36, DRAFT.rpartition("/")[2] + ".json", "x" * 5_000):
+        for method in ("GET", "PUT", "DELETE"):
+            async with api.request(method, f"/api/v1/drafts/{id}", data='{"nodes": {}}') as response:
+                assert 400 <= response.status < 500
+    folder = api.settings.data / "state" / "drafts"
+    folder.mkdir(parents=True)
+    (folder / "11111111-0000-4000-8000-000000000000").symlink_to(api.settings.data / "state" / "jobs.db")
+    (folder / "22222222-0000-4000-8000-000000000000").write_bytes(b"\x00" * 100_000)
+    (folder / "notes.txt").write_text("of a person")
+    assert (await api.json("GET", "/api/v1/drafts"))["drafts"] == []
+    await api.json("GET", "/api/v1/drafts/11111111-0000-4000-8000-000000000000", 400)
+    lines = {"title": "two\nlines", "name": '{"title": "other"}\n'}
+    await api.json("PUT", f"{DRAFT}?{urlencode(lines)}", 201, data='{"nodes": {}}')
+    [draft] = (await api.json("GET", "/api/v1/drafts"))["drafts"]
+    assert draft.items() >= lines.items()
 
 
 async def test_a_form_with_endless_fields_ends(api):

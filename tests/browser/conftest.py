@@ -38,6 +38,13 @@ def complain(ctx: Context) -> Shown:
     return Shown({"text": ["said"]})
 """
 
+LEAVE = """async () => {
+    if (!window.easel?.drafts) return;
+    easel.drafts.id = "";
+    await easel.drafts.sending;
+}"""
+"""The page keeps no more drafts: none reaches the server when the next test has begun."""
+
 expect.set_options(timeout=60_000)
 
 
@@ -70,7 +77,7 @@ class Server:
         return json.loads(text) if text else None
 
     def rest(self) -> None:
-        """Nothing runs and nothing waits: no test sees another one's jobs."""
+        """Nothing runs, nothing waits and nothing is unsaved: no test sees another one's work."""
         self.api("POST", "queue/clear")
         self.api("POST", "queue/resume")
         deadline = time.monotonic() + 120
@@ -79,6 +86,8 @@ class Server:
             with contextlib.suppress(urllib.error.HTTPError):  # it may just have ended
                 self.api("POST", f"jobs/{running}/cancel")
             time.sleep(0.1)
+        for draft in self.api("GET", "drafts")["drafts"]:
+            self.api("DELETE", f"drafts/{draft['id']}")
 
     def stop(self) -> None:
         self.process.terminate()
@@ -219,6 +228,9 @@ def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
     page.focus("#canvas")
     yield Canvas(page)
     assert not faults
+    for left in context.pages:
+        if left.url.startswith(server.url):
+            left.evaluate(LEAVE)
     context.close()
 
 

@@ -6,14 +6,16 @@ import base64
 import io
 import json
 import re
+import time
+import uuid
 from typing import Any
 
 import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
-from .conftest import Canvas, Server, ready
+from .conftest import LEAVE, Canvas, Server, ready
 
 pytestmark = pytest.mark.browser
 
@@ -204,6 +206,76 @@ def test_unsaved_work_survives_a_reload_and_a_closed_page(canvas: Canvas, server
     other.get_by_role("button", name="Recover").click()
     expect(other.locator("#outline li[data-id=sampler]")).to_contain_text("steps 7")
     other.close()
+
+
+def test_unsaved_work_is_found_from_another_browser_after_a_crash(canvas: Canvas, server: Server, browser: Browser) -> None:
+    page = canvas.page
+    canvas.fill("sampler", "seed", "18446744073709551615")
+    expect_drafts(server, 1)
+    page.close(run_before_unload=False)
+    elsewhere = browser.new_context()
+    other = elsewhere.new_page()
+    other.goto(server.url)
+    expect(other.locator("#news")).to_contain_text("Text to image of")
+    other.locator("#news").get_by_role("button", name="Dismiss").click()
+    other.keyboard.press("F1")
+    other.keyboard.type("unsaved work")
+    other.keyboard.press("Enter")
+    line = other.locator("dialog.unsaved li")
+    expect(line).to_contain_text("another browser")
+    line.get_by_role("button").first.click()
+    expect(other.locator("#outline li[data-id=sampler]")).to_contain_text("seed 18446744073709551615")
+    expect(other.locator("#title")).to_have_class("dirty")
+    assert other.evaluate("easel.drafts.id") == expect_drafts(server, 1)[0]["id"]
+    other.keyboard.press("Control+s")
+    other.get_by_label("Name").fill("mine/found")
+    other.keyboard.press("Enter")
+    expect(other.locator("#news")).to_contain_text("Saved as mine/found.json")
+    expect_drafts(server, 0)
+    other.evaluate(LEAVE)
+    elsewhere.close()
+
+
+def test_the_list_of_unsaved_work_shows_both_places_and_forgets(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    canvas.fill("sampler", "steps", "5")
+    expect_drafts(server, 1)
+    page.evaluate("easel.openWorkflow('image_to_image.json')")
+    name = "<img src=x onerror=alert(1)>"
+    body = json.dumps({"format": "easel/1", "nodes": {}})
+    keep = "([id, body, title]) => easel.api.keepDraft(id, body, { title, name: '', writable: false, opened: 0 })"
+    page.evaluate(keep, [str(uuid.uuid4()), body, name])
+    page.keyboard.press("F1")
+    page.keyboard.type("unsaved work")
+    page.keyboard.press("Enter")
+    lines = page.locator("dialog.unsaved li")
+    expect(lines).to_have_count(2)
+    expect(lines.filter(has_text="this browser")).to_contain_text("Text to image")
+    page.get_by_role("button", name=f"Discard {name}").click()
+    expect(lines).to_have_count(1)
+    lines.get_by_role("button", name="Discard").click()
+    expect(page.locator("dialog.unsaved")).to_contain_text("Nothing but what is open here.")
+    assert expect_drafts(server, 0) == []
+    assert page.evaluate("easel.drafts.others().then((found) => found.length)") == 0
+
+
+def test_a_draft_that_the_server_cannot_hear_reaches_it_when_it_is_back(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    page.context.set_offline(True)
+    canvas.fill("sampler", "steps", "5")
+    page.wait_for_function("() => easel.drafts.unsent.size === 1 && easel.drafts.sending === null")
+    assert server.api("GET", "drafts")["drafts"] == []
+    page.context.set_offline(False)
+    assert expect_drafts(server, 1)[0]["title"] == "Text to image"
+
+
+def expect_drafts(server: Server, count: int) -> list[Any]:
+    """Wait until the server has so many."""
+    deadline = time.monotonic() + 60
+    while len(found := server.api("GET", "drafts")["drafts"]) != count:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.1)
+    return found
 
 
 def test_a_workflow_is_saved_opened_and_never_overwrites_what_another_saved(canvas: Canvas, server: Server) -> None:

@@ -50,6 +50,7 @@ export async function ask(path, options) {
 }
 
 const PATIENCE = 1500;
+const KEPT_ALIVE = 16_000; // characters of a body that a browser still sends when the page goes away: 64 kB in all
 
 /** Ask again for as long as the server says that it is not ready yet. @template T @param {() => Promise<T>} work @returns {Promise<T>} */
 export async function patient(work) {
@@ -118,6 +119,19 @@ export const saveWorkflow = async (name, text, revision = null) =>
   JSON.parse(await ask(`workflows/${named(name)}${revision === null ? "" : `?revision=${revision}`}`, { method: "PUT", body: text }));
 /** @param {string} name */
 export const deleteWorkflow = (name) => remove(`workflows/${named(name)}`);
+
+/** @typedef {{id: string, title: string, name: string, writable: boolean, opened: number, size: number, modified: number}} DraftEntry */
+/** Unsaved work of every browser. @returns {Promise<DraftEntry[]>} newest first */
+export const drafts = async () => (await get("drafts")).drafts;
+/** @param {string} id @returns {Promise<string>} */
+export const draft = (id) => ask(`drafts/${id}`);
+/** @param {string} id @param {string} text @param {{title: string, name: string, writable: boolean, opened: number}} head */
+export function keepDraft(id, text, { title, name, writable, opened }) {
+  const head = new URLSearchParams({ title: title.slice(0, 200), name, writable: String(writable), opened: String(opened) });
+  return ask([`drafts/${id}`, head].join("?"), { method: "PUT", body: text, keepalive: text.length < KEPT_ALIVE });
+}
+/** @param {string} id */
+export const dropDraft = (id) => remove(`drafts/${id}`);
 
 /** @param {"input" | "output" | "temp"} root @returns {Promise<{name: string, size: number, modified: number}[]>} */
 export const files = async (root) => (await get(`files/${root}`)).files;

@@ -125,6 +125,7 @@ const TABLE = [
   { id: "save", group: "file", keys: ["Mod+s"], icon: "save", run: saveFile },
   { id: "save-as", group: "file", keys: ["Mod+Shift+s"], run: saveAs },
   { id: "download", group: "file", keys: [], icon: "download", run: download },
+  { id: "recover", group: "file", keys: [], run: async (app) => (await import("./recovery.js")).showUnsaved(app) },
   { id: "refresh", group: "file", keys: ["r"], icon: "retry", run: (app) => app.refresh() },
 
   { id: "palette", group: "help", keys: ["Mod+k", "F1"], icon: "keyboard", run: palette },

@@ -1,7 +1,9 @@
-// Unsaved work is kept in the browser a second after each change: a reload goes on where it was, a closed or crashed page can be recovered.
+// Unsaved work is kept in the browser and on the server a second after each change: a reload goes on where it was, a closed or crashed page
+// can be recovered, from another browser too (recovery.js).
 
 import { recall } from "./kept.js";
 import { save } from "./workflow_file.js";
+import { t } from "./words.js";
 
 /** @typedef {{id: string, time: number, dirty: boolean, file: import("./app.js").FileOf, opened: number, text: string}} Draft */
 
@@ -32,13 +34,31 @@ async function inStore(mode, work) {
   }).finally(() => opened.close());
 }
 
+/** A UUID. `crypto.randomUUID` is there for pages of this machine and over https only. */
+export function uuid() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 15) | 64;
+  bytes[8] = (bytes[8] & 63) | 128;
+  const digits = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
 export class Drafts {
   /** @param {import("./app.js").App} app */
   constructor(app) {
     this.app = app;
     this.timer = 0;
     this.id = sessionStorage.getItem(MINE) ?? "";
+    /** What the server has, by draft. @type {Map<string, string>} */
+    this.sent = new Map();
+    /** What the server is still to hear, by draft: the newest only. @type {Map<string, Draft>} */
+    this.unsent = new Map();
+    /** Done when the server has heard of all. @type {Promise<void> | null} */
+    this.sending = null;
+    /** Why the server did not take a draft, as it was told last. */
+    this.told = "";
     app.events.on("document", () => this.later());
+    app.events.on("server", () => this.sendAll());
     window.addEventListener("pagehide", () => this.leave());
     document.addEventListener("visibilitychange", () => document.hidden && this.keep());
   }
@@ -50,7 +70,7 @@ export class Drafts {
 
   /** Another document was opened: it gets a draft of its own. */
   begin() {
-    this.id = crypto.randomUUID();
+    this.id = uuid();
     sessionStorage.setItem(MINE, this.id);
   }
 
@@ -64,7 +84,45 @@ export class Drafts {
   async keep() {
     clearTimeout(this.timer);
     const draft = this.now();
-    if (draft) await inStore("readwrite", (store) => store.put(draft));
+    if (!draft) return;
+    this.send(draft);
+    await inStore("readwrite", (store) => store.put(draft));
+  }
+
+  /** The server keeps what is unsaved; of what was saved it forgets the draft. @param {Draft} draft */
+  send(draft) {
+    const { id, dirty, text } = draft;
+    if (dirty ? this.sent.get(id) === text : !this.sent.has(id) && !this.unsent.has(id)) return;
+    this.unsent.set(id, draft);
+    this.sendAll();
+  }
+
+  /** One after the other, so that an older state never replaces a newer one. What the server cannot hear now it hears when it is back. */
+  sendAll() {
+    this.sending ??= this.sendEach().finally(() => (this.sending = null));
+  }
+
+  async sendEach() {
+    const { api } = this.app;
+    for (let next = first(this.unsent); next; next = first(this.unsent)) {
+      const { id, dirty, text, file, opened } = next;
+      try {
+        await (dirty ? api.keepDraft(id, text, { ...file, opened }) : api.dropDraft(id));
+      } catch (error) {
+        if (error instanceof api.Unreachable) return;
+        if (!(error instanceof api.Refused)) throw error;
+        this.refused(error.message);
+      }
+      if (dirty) this.sent.set(id, text);
+      else this.sent.delete(id);
+      if (this.unsent.get(id) === next) this.unsent.delete(id);
+    }
+  }
+
+  /** @param {string} why said once for each reason */
+  refused(why) {
+    if (this.told !== why) this.app.say(t("draft.not-kept", { why }));
+    this.told = why;
   }
 
   /** The page goes away: what is written later may not arrive, what the session keeps does. */
@@ -82,17 +140,25 @@ export class Drafts {
     return this.id ? inStore("readonly", (store) => store.get(this.id)) : undefined;
   }
 
-  /** Unsaved work of other pages, newest first; what is old or saved is forgotten. @returns {Promise<Draft[]>} */
+  /** Unsaved work that other pages of this browser left, newest first; what is old or saved is forgotten. @returns {Promise<Draft[]>} */
   async others() {
     const all = /** @type {Draft[]} */ (await inStore("readonly", (store) => store.getAll()));
     const found = all.filter((draft) => draft.id !== this.id && draft.dirty).sort((a, b) => b.time - a.time);
     const kept = new Set([this.id, ...found.slice(0, MOST).map((draft) => draft.id)]);
-    for (const draft of all) if (!kept.has(draft.id)) await this.drop(draft.id);
+    for (const draft of all) if (!kept.has(draft.id)) await inStore("readwrite", (store) => store.delete(draft.id));
     return found.slice(0, MOST);
   }
 
-  /** @param {string} id */
+  /** Forget a draft, here and on the server. @param {string} id */
   async drop(id) {
     await inStore("readwrite", (store) => store.delete(id));
+    try {
+      await this.app.api.dropDraft(id);
+    } catch (error) {
+      if (!(error instanceof this.app.api.Unreachable)) throw error; // it sweeps what is old by itself
+    }
   }
 }
+
+/** @param {Map<string, Draft>} drafts @returns {Draft | undefined} */
+const first = (drafts) => drafts.values().next().value;

@@ -63,23 +63,7 @@ async function begin() {
     return;
   }
   await app.openWorkflow(FIRST);
-  for (const other of (await app.drafts?.others()) ?? []) offer(other);
-}
-
-/** @param {import("./drafts.js").Draft} draft */
-function offer(draft) {
-  const when = new Date(draft.time).toLocaleString();
-  app.notices.say({ text: t("file.unsaved", { title: draft.file.title, when }), actions: [
-    { title: t("file.recover"), act: () => app.guard(async () => {
-      await app.openText(draft.text, draft.file);
-      app.opened = draft.opened;
-      app.saved = new Map();
-      events.emit("saved", null);
-      await app.drafts?.keep();
-      await app.drafts?.drop(draft.id);
-    }) },
-    { title: t("file.discard"), act: () => app.guard(() => app.drafts?.drop(draft.id)) },
-  ] });
+  (await import("./recovery.js")).offer(app);
 }
 
 app.guard(async () => {

@@ -54,7 +54,9 @@ const FILES = {
   "file.there-already": "{name} is there already.", "file.replace": "Replace it", "file.other-name": "Save under another name",
   "file.changed": "{name} was changed by someone else since it was opened.",
   "file.saved": "Saved as {name}.",
-  "file.unsaved": "{title} of {when} was not saved.", "file.recover": "Recover", "file.discard": "Discard",
+  "draft.unsaved": "{title} of {when} was not saved.", "draft.several": "{count} workflows were not saved.", "draft.show": "Show them", "draft.recover": "Recover", "draft.discard": "Discard",
+  "draft.title": "Unsaved work", "draft.none": "Nothing but what is open here.", "draft.about": "{when} · {where}", "draft.here": "this browser", "draft.elsewhere": "another browser",
+  "draft.discard-of": "Discard {title}", "draft.not-kept": "Unsaved work is kept in this browser only: {why}",
   "file.open-tab": "Open in a tab", "file.result-of": "Result of {node}",
   "json.where": "Line {line}, column {column}: {what}.",
   "json.unclosed-text": "a text is not closed", "json.bad-escape": "a text has an escape that does not exist",
@@ -113,7 +115,7 @@ const COMMANDS = {
   "command.fit": "Show all, or what is chosen", "command.zoom-in": "Zoom in", "command.zoom-out": "Zoom out", "command.minimap": "Mini-map", "command.lock": "Dragging moves the view only",
   "command.unlock": "Dragging moves nodes", "command.find": "Find a node", "command.theme": "Dark or light",
   "command.links-curve": "Links: curves", "command.links-straight": "Links: straight lines", "command.links-square": "Links: right angles", "command.links-hidden": "Links: only of chosen nodes",
-  "command.new": "New workflow", "command.open": "Open a file", "command.save": "Save", "command.save-as": "Save as", "command.download": "Download as a file", "command.refresh": "Read nodes and model files again",
+  "command.new": "New workflow", "command.open": "Open a file", "command.save": "Save", "command.save-as": "Save as", "command.download": "Download as a file", "command.recover": "Unsaved work", "command.refresh": "Read nodes and model files again",
   "command.palette": "All commands", "command.sheet": "Keys", "command.panel": "Panel: {panel}",
 };
 

@@ -2,6 +2,7 @@
 
 from engine.server.v1 import (
     datasets,
+    drafts,
     events,
     files,
     imports,
@@ -16,6 +17,7 @@ from engine.server.v1 import (
 )
 
 TABLES = tuple(
-    module.table for module in (jobs, queue, events, workflows, imports, files, thumbnails, model_files, datasets, nodes, tokens, system)
+    module.table
+    for module in (jobs, queue, events, workflows, drafts, imports, files, thumbnails, model_files, datasets, nodes, tokens, system)
 )
 """Routes, in the order in which the docs show them."""
