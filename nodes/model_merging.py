@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from engine.diffusion.adapters.saving import Exactness, Style
+from engine.diffusion.adapters.saving import Style, Written
 from engine.diffusion.adapters.svd import Keep
 from engine.diffusion.adapters.tools import difference_lora
 from engine.diffusion.merging import blended
@@ -89,10 +89,10 @@ def lora_save(
     if not differences:
         raise InvalidInput("There is no difference to save.", hint="Connect model_diff or text_encoder_diff.")
     made = difference_lora(differences, Keep(rank) if lora_type == "standard" else None, biases=bias_diff, step=ctx.progress)
-    found: list[Exactness] = []
+    found: list[Written] = []
 
     def write(path: Path) -> None:
         write_file(made.lora, Style(), found, path)
 
     record = ctx.folders.save("output", filename_prefix, ".safetensors", write)
-    return Shown({"text": [f"{record['filename']}: {made.report.told()}; {told_of(found[0], Style())}"], "loras": [record]})
+    return Shown({"text": [f"{record['filename']}: {made.report.told()}; {told_of(ctx, found[0])}"], "loras": [record]})

@@ -101,13 +101,14 @@ def train_lora(
         raise InvalidInput("A training continues from a state or starts from an adapter, not both.", hint="Disconnect one of them.")
     reader = None if data.texts is not None and not adapter.text_encoder else clip
     graph, last = segments({"model": model, "clip": reader, "data": data, "start": start}, recipe, plan, state)
-    graph.nodes["result"] = Node("result", "TrainingResult", {"state": last})
+    told = {"data": data, "model": model, "clip": clip}
+    graph.nodes["result"] = Node("result", "TrainingResult", {"state": last, **told})
     sheet: Link | Blocked = Blocked()
     if samples is not None:
         for until in ends(graph):
             sheet = sampled(graph, until, lora_on(model, clip), clip, vae, samples)
     if files is not None:
-        _write_files(graph, files, training_of(recipe, model, data))
+        _write_files(graph, files, training_of(recipe, model, data), told)
     return Expand(graph, (Link("result", 0), Link("result", 1), last, sheet))
 
 
@@ -116,12 +117,12 @@ def ends(graph: Graph) -> list[int]:
     return [part.inputs["until"] for part in graph.nodes.values() if part.type == "TrainSegment"]
 
 
-def _write_files(graph: Graph, files: FilePlan, training: str) -> None:
-    """Add the writing of the adapter after each segment."""
+def _write_files(graph: Graph, files: FilePlan, training: str, told: Mapping[str, Any]) -> None:
+    """Add the writing of the adapter after each segment. told: what its file tells of."""
     before = 0
     for until in ends(graph):
         trained = f"filed {until}"
-        graph.nodes[trained] = Node(trained, "TrainingResult", {"state": Link(f"step {until}", 0)})
+        graph.nodes[trained] = Node(trained, "TrainingResult", {"state": Link(f"step {until}", 0), **told})
         settings = {"step": until, "training": training, **files.model_dump(exclude={"tensorboard"})}
         graph.nodes[f"file {until}"] = Node(f"file {until}", "SaveTrainingFile", {"lora": Link(trained, 0), **settings})
         if files.tensorboard:
@@ -287,14 +288,17 @@ class _Teller:
 
 
 @node("TrainingResult", category="training/parts", cache="never_store")
-def training_result(state: TrainingState) -> Outcome:
+def training_result(state: TrainingState, data: TrainingSet | None = None, model: Model | None = None, clip: Clip | None = None) -> Outcome:
     """The adapter and the loss curve of a state of training.
+
+    Args:
+        data, model, clip: what it was trained with, for the adapter to say so in its file.
 
     Returns:
         lora: the adapter as it is at this step; the averaged weights where the training averages.
         curve: the loss of every step so far.
     """
-    return Outcome(lora_of(state), curve_of(state))
+    return Outcome(lora_of(state, data, model, clip), curve_of(state))
 
 
 @node("LearnedWordResult", category="training/parts", cache="never_store")

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from engine.diffusion.adapters.saving import Exactness, FormatName, Style
+from engine.diffusion.adapters.metadata import About
+from engine.diffusion.adapters.saving import FormatName, Style, Written
 from engine.diffusion.training.event_file import write_events
 from engine.diffusion.training.kept_files import TRAINING_KEY, drop_older, is_kept, steps_of
 from engine.graph import Context, Shown, Widget, node
@@ -60,11 +61,11 @@ def save_training_file(ctx: Context, lora: Lora, step: Steps, training: Line, na
     found = steps_of(folder, stem, training)
     if not is_kept(step, found, keep_last):
         return Shown({"text": [f"step {step}: {keep_last} newer files of this training are there"]})
-    exactness: list[Exactness] = []
+    written: list[Written] = []
     marked = replace(lora, metadata={**lora.metadata, TRAINING_KEY: training})
-    style = Style(dtype=dtype)
-    write = partial(write_file, marked, style, exactness)
+    style = Style(dtype=dtype, about=About(name=f"{stem}{step:06}"))
+    write = partial(write_file, marked, style, written)
     saved = ctx.folders.save_model("loras", f"{name}-step{step:06}", ".safetensors", write, replace=step in found)
     dropped = drop_older(steps_of(folder, stem, training), keep_last)
-    text = f"{saved}: {told_of(exactness[0], style)}" + "".join(f"\n{path.name} removed" for path in dropped)
+    text = f"{saved}: {told_of(ctx, written[0])}" + "".join(f"\n{path.name} removed" for path in dropped)
     return Shown({"text": [text], "loras": [{"name": saved}]})

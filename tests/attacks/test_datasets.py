@@ -8,7 +8,9 @@ import zlib
 
 import pytest
 
+from engine.diffusion.training import buckets
 from engine.diffusion.training.batches import Batches
+from engine.diffusion.training.dataset_folder import Folder, Reading, read_folder
 from engine.errors import EaselError, InvalidInput, MissingFile, UnsafePath
 from engine.graph import Context, Folders, JobInfo
 from nodes.dataset import dataset_from_config, dataset_from_folder
@@ -148,3 +150,35 @@ def test_an_epoch_that_no_memory_holds_is_refused(tmp_path) -> None:
     endless = training_set(tmp_path, [example("a", repeats=9_999_990_000)])
     with pytest.raises(InvalidInput, match="An epoch would draw"):
         Batches(endless, batch_size=1, seed=0)
+
+
+def test_the_finest_buckets_there_are_take_few_comparisons_for_a_picture(monkeypatch) -> None:
+    """A grid of a thousand by a thousand sizes."""
+    compared: list[float] = []
+    cropped = buckets.cropped
+    monkeypatch.setattr(buckets, "cropped", lambda *ratios: compared.append(1) or cropped(*ratios))
+    plan = buckets.BucketPlan(4096, 4096, 8, 8192, 8)
+    assert plan.choose(3000, 2001).size == (5016, 3344)
+    assert len(compared) <= 3 * 1024
+
+
+class CountedName(str):
+    """Counts how often a set or a dict looks at a name."""
+
+    __slots__ = ()
+    looked = 0
+
+    def __hash__(self) -> int:
+        CountedName.looked += 1
+        return super().__hash__()
+
+
+def test_many_files_beside_many_pictures_are_looked_at_a_few_times_each(folders) -> None:
+    folder = folders.datasets / "mine"
+    for number in range(30):
+        picture(folder / f"{number}.png", 8, 8, seed=number)
+    names = [f"{number}.png" for number in range(30)] + [f"notes {number}.md" for number in range(3000)]
+    CountedName.looked = 0
+    read = read_folder(Folder("mine", folder, tuple(map(CountedName, names))), Reading(caption="a shape"), max_pixels=10_000)
+    assert len(read.examples) == 30
+    assert CountedName.looked < 5 * len(names)

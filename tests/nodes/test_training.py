@@ -105,6 +105,9 @@ def test_the_newest_files_of_a_training_stay_and_those_of_others_are_left_alone(
     assert {path.name for path in folder.iterdir()} == names - {"mine-step000002.safetensors"} | {"mine-step000004.safetensors"}
     lora = load_lora(folder / "mine-step000004.safetensors")
     assert lora.metadata["ss_steps"] == "4"
+    assert lora.metadata["ss_output_name"] == "mine-step000004" and lora.metadata["ss_sd_model_name"] == "tiny-shapes.safetensors"
+    assert (lora.metadata["ss_num_train_images"], lora.metadata["ss_epoch"]) == ("3", "2")
+    assert lora.metadata["modelspec.trigger_phrase"] == "sks shape"
 
 
 SETTINGS = (Adapter(), Objective(), Optimizer(horizon=1000, schedule="linear"))

@@ -22,8 +22,10 @@ MINIMAL = ("ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_di
 
 @dataclass(frozen=True)
 class About:
-    """What a person says about a LoRA; empty texts are not written. trigger: the words that call its subject."""
+    """What a person says about a LoRA; empty texts are not written. trigger: the words that call its subject. name: of its file, by which
+    AUTOMATIC1111 calls it in prompts."""
 
+    name: str = ""
     title: str = ""
     author: str = ""
     trigger: str = ""
@@ -42,7 +44,8 @@ def described(
         return {}
     kept = dict(known) if level == "full" else {key: text for key, text in known.items() if key in MINIMAL}
     kept = {key: text for key, text in kept.items() if not key.startswith("sshs_")}
-    return {**kept, **_network(kept, parts, adapters), **_modelspec(kept, adapters, about, now)}
+    name = {"ss_output_name": about.name} if about.name and level == "full" else {}
+    return {**kept, **name, **_network(kept, parts, adapters), **_modelspec(kept, adapters, about, now)}
 
 
 def with_hashes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], data: bytes) -> dict[str, str]:
@@ -75,7 +78,7 @@ def _is_table(text: str | None) -> bool:
 
 def _modelspec(known: Mapping[str, str], adapters: Adapters, about: About, now: datetime) -> dict[str, str]:
     said = {
-        "title": about.title or known.get("ss_output_name", ""),
+        "title": about.title or known.get("modelspec.title", "") or known.get("ss_output_name", "") or about.name,
         "author": about.author,
         "trigger_phrase": about.trigger,
         "description": about.description,

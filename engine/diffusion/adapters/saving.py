@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,9 @@ FormatName = Literal["float16", "bfloat16", "float32"]
 FORMATS = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 LAYING_OUT = 1e-5
 """Largest relative error of a module's change by naming and scaling its tensors in float32."""
+ROUNDING = 0.02
+"""Largest one by a number format: several times what bfloat16 does to usual numbers. float16 does more to numbers below 1e-5, such as a
+short training leaves."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,20 @@ class Style:
 
 @dataclass(frozen=True)
 class Exactness:
-    """How near two adapters are. error: the largest relative error (Frobenius norms) of a module's change; module: which has it.
-
-    A module that hardly changes anything may be below what a number format can tell from 0, and have an error of 1.
-    """
+    """How near two adapters are. error: the largest relative error (Frobenius norms) of a module's change; module: which has it."""
 
     modules: int
     error: float
     module: str
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file as it was written. dtype: of its matrices; where that is not what was asked for, `reason` says why."""
+
+    exactness: Exactness
+    dtype: FormatName
+    reason: str = ""
 
 
 def file_of(lora: Lora, style: Style, now: datetime | None = None) -> bytes:
@@ -85,14 +94,49 @@ def _rounded(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor.float().clone() if tensor.ndim == 0 and rounded.float() != tensor.float() else rounded
 
 
-def write_lora(path: Path, lora: Lora, style: Style) -> Exactness:
-    """Write a file and read it back. Raises what `file_of` does, NodeFailed if the disk is full or what was read is another adapter."""
+def write_lora(path: Path, lora: Lora, style: Style) -> Written:
+    """Write a file and read it back; in float32 where the wanted format cannot hold the adapter.
+
+    Raises what `file_of` does, NodeFailed if the disk is full, the adapter holds NaN, or what was read is another one.
+    """
+    adapters = family_of(lora)
     data, exact, rounded = _file_of(lora, style)
-    if infinite := [name for name, tensor in rounded.tensors.items() if not tensor.isfinite().all()]:
+    laid_out = compare(lora, exact, adapters)
+    if laid_out.error > LAYING_OUT:
         raise NodeFailed(
-            f"{infinite[0]} has numbers that {style.dtype} cannot hold.",
-            hint="Save it as float32." if style.dtype != "float32" else "The LoRA is broken: a training with too high a rate may do that.",
+            f"In this layout {laid_out.module} would differ by {laid_out.error:.1%} from the LoRA.", hint="Use another layout."
         )
+    exactness = compare(lora, rounded, adapters)
+    reason = _loss(rounded, exactness, style.dtype)
+    if reason:
+        style = replace(style, dtype="float32")
+        data, _, rounded = _file_of(lora, style)
+        exactness = compare(lora, rounded, adapters)
+    if name := _infinite(rounded):
+        raise NodeFailed(
+            f"{name} has numbers that are not finite.", hint="The LoRA is broken: a training with too high a rate may do that."
+        )
+    _write(path, data)
+    read = load_lora(path)
+    for name, tensor in rounded.tensors.items():
+        if name not in read.tensors or not torch.equal(read.tensors[name], tensor):
+            raise NodeFailed(f"Read back, {name} is not what was to be saved.", hint="The disk may be damaged.")
+    return Written(exactness, style.dtype, reason)
+
+
+def _loss(rounded: Lora, exactness: Exactness, dtype: FormatName) -> str:
+    """What a number format would do to an adapter, if that is too much."""
+    if name := _infinite(rounded):
+        return f"{dtype} cannot hold the numbers of {name}"
+    return f"{dtype} would change what {exactness.module} does by {exactness.error:.0%}" if exactness.error > ROUNDING else ""
+
+
+def _infinite(lora: Lora) -> str:
+    """The name of a tensor with numbers that are not finite, or nothing."""
+    return next((name for name, tensor in lora.tensors.items() if not tensor.isfinite().all()), "")
+
+
+def _write(path: Path, data: bytes) -> None:
     try:
         with path.open("wb") as file:
             file.write(data)
@@ -102,16 +146,6 @@ def write_lora(path: Path, lora: Lora, style: Style) -> Exactness:
             f"The LoRA could not be written to {named(path.parent)}: {error.strerror}.",
             hint="Make room on the disk, or check the folder's permissions.",
         ) from error
-    adapters, read = family_of(lora), load_lora(path)
-    laid_out = compare(lora, exact, adapters)
-    if not laid_out.error <= LAYING_OUT:
-        raise NodeFailed(
-            f"In this layout {laid_out.module} would differ by {laid_out.error:.1%} from the LoRA.", hint="Use another layout."
-        )
-    for name, tensor in rounded.tensors.items():
-        if name not in read.tensors or not torch.equal(read.tensors[name], tensor):
-            raise NodeFailed(f"Read back, {name} is not what was to be saved.", hint="The disk may be damaged.")
-    return compare(lora, read, adapters)
 
 
 def compare(wanted: Lora, got: Lora, adapters: Adapters) -> Exactness:

@@ -7,8 +7,9 @@ used, symmetrically for wide and tall pictures; its `_no_upscale` form enlarges 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from engine.errors import InvalidInput
@@ -69,7 +70,7 @@ class BucketPlan:
             case "one_size":
                 return covering(width, height, (self.width, self.height))
             case "kohya":
-                return covering(width, height, _nearest_ratio(width, height, kohya_sizes(self)))
+                return covering(width, height, _nearest_ratio(width, height, self._kohya_sizes))
             case "kohya_no_upscale":
                 return _kohya_no_upscale(width, height, self.area, self.step)
             case "least_crop":
@@ -77,6 +78,10 @@ class BucketPlan:
             case "least_crop_no_upscale":
                 widths, heights = self._sides(min(self.largest, width)), self._sides(min(self.largest, height))
                 return covering(width, height, _least_crop(width, height, min(self.area, width * height), widths, heights))
+
+    @cached_property
+    def _kohya_sizes(self) -> list[Size]:
+        return kohya_sizes(self)
 
     def _sides(self, largest: int) -> range:
         return range(self.smallest, largest + 1, self.step)
@@ -137,24 +142,38 @@ def _ratio_error(width: int, height: int, ratio: float) -> float:
     return abs(width / height - ratio) if width and height else math.inf
 
 
-def _least_crop(width: int, height: int, area: int, widths: Iterable[int], heights: Iterable[int]) -> Size:
+def _least_crop(width: int, height: int, area: int, widths: range, heights: range) -> Size:
     """Minimises the cropped fraction + UNUSED_WEIGHT * the fraction of the area that the bucket does not use.
 
     Sizes of at least SMALLEST_AREA of the area are preferred; where none exists, of as much as there is.
     """
-    sizes = [(w, h) for w in widths for h in heights if w * h <= area and max(w, h) <= LONGEST * min(w, h)]
-    if not sizes:
+    allowed = {w: own for w in widths if (own := _within(heights, w / LONGEST, min(w * LONGEST, area / w)))}
+    if not allowed:
         raise InvalidInput(
             f"A picture of {width} x {height} is smaller than every bucket.",
             hint="Lower min_side, choose a rule that enlarges, or leave it out.",
         )
-    floor = min(SMALLEST_AREA * area, max(w * h for w, h in sizes))
+    floor = min(SMALLEST_AREA * area, max(w * own[-1] for w, own in allowed.items()))
     ratio = width / height
 
     def cost(size: Size) -> tuple[float, int]:
         return cropped(size[0] / size[1], ratio) + UNUSED_WEIGHT * (1 - size[0] * size[1] / area), -size[0] * size[1]
 
-    return min((size for size in sizes if size[0] * size[1] >= floor), key=cost)
+    return min(((w, h) for w, own in allowed.items() for h in _best(_within(own, floor / w, own[-1]), w / ratio)), key=cost)
+
+
+def _within(sides: range, least: float, most: float) -> range:
+    """Those of the sides from `least` to `most`."""
+    first = max(0, math.ceil((least - sides.start) / sides.step))
+    return sides[first : max(first, math.floor((most - sides.start) / sides.step) + 1)]
+
+
+def _best(heights: range, equal: float) -> Iterator[int]:
+    """Of all heights for one width those that can cost least; `equal` is the height in the picture's ratio. What is lost falls up to it,
+    and from there on first rises and then falls, so that nothing between its neighbours and the ends can be less."""
+    if heights:
+        above = min(max(0, math.ceil((equal - heights.start) / heights.step)), len(heights) - 1)
+        yield from sorted({heights[max(0, above - 1)], heights[above], heights[-1]})
 
 
 def cropped(bucket_ratio: float, picture_ratio: float) -> float:

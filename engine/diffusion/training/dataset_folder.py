@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
@@ -36,6 +37,10 @@ class Folder:
     name: str
     path: Path
     files: tuple[str, ...]
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return frozenset(self.files)
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ def read_folder(folder: Folder, reading: Reading, *, max_pixels: int, progress: 
 def _described(folder: Folder, reading: Reading) -> FileCaptions:
     if not reading.metadata:
         return FileCaptions("", {})
-    if reading.metadata not in folder.files:
+    if reading.metadata not in folder.known:
         raise InvalidInput(f"The folder {folder.name} has no metadata file {reading.metadata!r:.100}.", hint="Name a file that lies in it.")
     return read_metadata(folder.path / reading.metadata, reading.metadata, folder.path)
 
@@ -144,7 +149,7 @@ def _groups(folder: Folder, reading: Reading, report: _Report) -> list[_Group]:
     numbered = [name for name in pictures if "/" in name and _NUMBERED.fullmatch(name.split("/")[0])]
     if reading.layout == "flat" or (reading.layout == "auto" and not numbered):
         kept = [name for name in pictures if reading.recursive or "/" not in name]
-        if left := [name for name in pictures if name not in set(kept)]:
+        if left := sorted(set(pictures).difference(kept)):
             report.notes["Left out, as they lie in sub-folders (recursive is off)"] += left
         return [_Group(reading.repeats, reading.caption, kept)]
     groups: dict[str, _Group] = {}
@@ -233,7 +238,7 @@ def _example(
 
 def _caption_lines(folder: Folder, name: str, reading: Reading, report: _Report) -> list[str]:
     """The lines of the caption file beside a picture that are not empty."""
-    beside = _caption_file(name, reading, frozenset(folder.files))
+    beside = _caption_file(name, reading, folder.known)
     if beside is None:
         return []
     try:
@@ -301,8 +306,7 @@ def _mask_files(
 
 
 def _note_captions(folder: Folder, names: Sequence[str], examples: Sequence[Example], reading: Reading, report: _Report) -> None:
-    files = frozenset(folder.files)
-    described = {example.name: _caption_file(example.name, reading, files) for example in examples}
+    described = {example.name: _caption_file(example.name, reading, folder.known) for example in examples}
     if any(described.values()) and (without := [name for name, file in described.items() if file is None]):
         report.notes["No caption file, unlike others"] += without
     stems = {str(PurePosixPath(name).with_suffix("")) for name in names}

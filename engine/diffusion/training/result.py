@@ -6,19 +6,27 @@ import json
 from typing import Any
 
 from engine.diffusion.families import ADAPTERS
+from engine.diffusion.training.provenance import metadata_of_data, metadata_of_models
 from engine.diffusion.training.recipe import Recipe
+from engine.values.dataset import TrainingSet
 from engine.values.lora import Lora
+from engine.values.model import Clip, Model
 from engine.values.training import LossCurve, TrainingState
 
 ALGORITHMS = {"lora": "", "oft": "diag-oft"}
 """Kinds of adapters that LyCORIS calls otherwise."""
 
 
-def lora_of(state: TrainingState) -> Lora:
-    """The adapter of a state: its averaged weights where there are some."""
+def lora_of(state: TrainingState, data: TrainingSet | None = None, model: Model | None = None, clip: Clip | None = None) -> Lora:
+    """The adapter of a state: its averaged weights where there are some. data, model, clip: told of in its metadata."""
     recipe = Recipe.model_validate(state.record["recipe"])
-    version = {"ss_base_model_version": ADAPTERS[state.record["family"]].base_model_version}
-    return Lora(state.part("average") or state.part("adapter"), {**metadata_of(recipe, state.step), **version})
+    metadata = metadata_of(recipe, state.step)
+    metadata["ss_base_model_version"] = ADAPTERS[state.record["family"]].base_model_version
+    if data is not None:
+        metadata |= metadata_of_data(data, recipe, state.step)
+    if model is not None:
+        metadata |= metadata_of_models(model, clip)
+    return Lora(state.part("average") or state.part("adapter"), metadata)
 
 
 def curve_of(state: TrainingState) -> LossCurve:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import peft
 import pytest
@@ -161,21 +162,42 @@ def test_hashes(tmp_path):
     assert model_hash((tmp_path / "b.safetensors").read_bytes()) == header(tmp_path / "a.safetensors")["sshs_model_hash"]
 
 
-def test_a_format_that_cannot_hold_it_is_an_error(tmp_path):
-    base = "lora_unet_mid_block_attentions_0_proj_in"
-    tensors = {f"{base}.lora_up.weight": torch.full((8, 2), 1e6), f"{base}.lora_down.weight": torch.full((2, 8), 1e-9)}
-    with pytest.raises(NodeFailed, match=r"mid_block_attentions_0_proj_in\.lora_up\.weight has numbers that float16 cannot hold"):
-        write_lora(tmp_path / "a.safetensors", Lora(tensors), Style(dtype="float16"))
-    assert write_lora(tmp_path / "a.safetensors", Lora(tensors), Style(dtype="float32")).error < 1e-6
+BASE = "lora_unet_mid_block_attentions_0_proj_in"
 
 
-def test_a_module_that_the_format_rounds_away_is_told_and_does_not_hinder_the_others(tmp_path):
-    """As after a first step of training, which hardly moves some modules."""
-    tensors = {}
-    for base, size in (("lora_unet_mid_block_attentions_0_proj_in", 1e-9), ("lora_unet_mid_block_attentions_0_proj_out", 0.1)):
-        tensors |= {f"{base}.lora_up.weight": torch.full((8, 2, 1, 1), size), f"{base}.lora_down.weight": torch.ones(2, 8, 1, 1)}
-    found = write_lora(tmp_path / "a.safetensors", Lora(tensors), Style(dtype="float16"))
-    assert (found.error, found.module) == (1.0, "unet.mid_block.attentions.0.proj_in")
+@pytest.mark.parametrize(
+    ("up", "down", "reason"),
+    [
+        (1e6, 1e-9, r"float16 cannot hold the numbers of lora_unet_mid_block_attentions_0_proj_in\.lora_up\.weight"),
+        (1e-7, 1.0, r"float16 would change what unet\.mid_block\.attentions\.0\.proj_in does by 19%"),
+        (1e-9, 1.0, r"does by 100%"),
+    ],
+    ids=["too large", "as after few steps", "rounded away"],
+)
+def test_what_float16_cannot_hold_is_saved_in_float32(tmp_path, up, down, reason):
+    other = "lora_unet_mid_block_attentions_0_proj_out"
+    tensors = {f"{BASE}.lora_up.weight": torch.full((8, 2, 1, 1), up), f"{BASE}.lora_down.weight": torch.full((2, 8, 1, 1), down)}
+    tensors |= {f"{other}.lora_up.weight": torch.full((8, 2, 1, 1), 0.1), f"{other}.lora_down.weight": torch.ones(2, 8, 1, 1)}
+    path = tmp_path / "a.safetensors"
+    written = write_lora(path, Lora(tensors), Style(dtype="float16"))
+    assert written.dtype == "float32" and re.search(reason, written.reason)
+    assert written.exactness.error < 1e-6
+    assert torch.equal(load_file(path)[f"{BASE}.lora_up.weight"], tensors[f"{BASE}.lora_up.weight"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_usual_numbers_are_saved_as_asked_for(small, tmp_path, dtype):
+    _, lora = lora_for(small, "sd15", mixed=True)
+    written = write_lora(tmp_path / "a.safetensors", lora, Style(dtype=dtype))
+    assert (written.dtype, written.reason) == (dtype, "")
+    assert 1e-5 < written.exactness.error < 1e-2
+
+
+def test_numbers_that_are_not_finite_are_never_saved(tmp_path):
+    tensors = {f"{BASE}.lora_up.weight": torch.full((8, 2), float("nan")), f"{BASE}.lora_down.weight": torch.ones(2, 8)}
+    with pytest.raises(NodeFailed, match=r"proj_in\.lora_up\.weight has numbers that are not finite"):
+        write_lora(tmp_path / "a.safetensors", Lora(tensors), Style())
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_is_read_back_as_another_one_is_refused(tmp_path, monkeypatch):

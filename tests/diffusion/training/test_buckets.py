@@ -141,3 +141,25 @@ def test_one_size_scales_to_cover_and_crops() -> None:
 
 def example(name: str, width: int, height: int) -> Example:
     return Example(name, f"/nowhere/{name}", name, width, height, ("a",))
+
+
+@given(
+    width=st.integers(8, 1500), height=st.integers(8, 1500), resolution=st.integers(8, 600), step=st.sampled_from([8, 32, 64]),
+    smallest=st.integers(1, 4), count=st.integers(0, 20), enlarging=st.booleans(),
+)  # fmt: skip
+def test_no_size_of_the_whole_grid_costs_less(width, height, resolution, step, smallest, count, enlarging) -> None:
+    """By trying them all."""
+    low, high = smallest * step, (smallest + count) * step
+    assume(low <= resolution <= high)
+    chosen = BucketPlan(resolution, resolution, low, high, step, "least_crop" if enlarging else "least_crop_no_upscale")
+    area, most = (resolution**2, (high, high)) if enlarging else (min(resolution**2, width * height), (width, height))
+    sides = range(low, high + 1, step)
+    sizes = [(w, h) for w in sides for h in sides if w * h <= area and max(w, h) <= 4 * min(w, h) and w <= most[0] and h <= most[1]]
+    assume(sizes)
+    floor = min(0.85 * area, max(w * h for w, h in sizes))
+    sizes = [(w, h) for w, h in sizes if w * h >= floor]
+
+    def cost(size: tuple[int, int]) -> tuple[float, int]:
+        return cropped(size[0] / size[1], width / height) + 0.5 * (1 - size[0] * size[1] / area), -size[0] * size[1]
+
+    assert chosen.choose(width, height).size == min(sizes, key=cost)

@@ -1,0 +1,78 @@
+"""What an adapter's file says about the pictures and the model that it was trained with, under the names of kohya's trainer, which is
+where other programs look for the tags, the trigger and the size."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from engine.diffusion.training.batches import Batches
+from engine.diffusion.training.recipe import Recipe
+from engine.values.dataset import Example, TrainingSet, bucket_of
+from engine.values.model import Clip, Model
+
+MOST_TAGS = 1000
+"""Of one folder, the most frequent ones; captions in sentences would fill the header."""
+MOST_TAG_LENGTH = 200
+
+
+def metadata_of_data(data: TrainingSet, recipe: Recipe, steps: int) -> dict[str, str]:
+    """How many pictures, of which folders, at which sizes, with which tags; and which epoch a step is in."""
+    subject = [example for example in data.dataset.examples if not (example.regularisation or example.held_out)]
+    others = [example for example in data.dataset.examples if example.regularisation]
+    batches = Batches(data, batch_size=recipe.batch_size * recipe.processes, seed=recipe.seed)
+    epochs = batches.locate(max(0, steps * recipe.accumulation - 1))[0] + 1
+    sizes = Counter(bucket_of(example).size for example in subject for _ in range(example.repeats))
+    found: dict[str, Any] = {
+        "ss_num_train_images": sum(example.repeats for example in subject),
+        "ss_num_reg_images": sum(example.repeats for example in others),
+        "ss_num_validation_images": sum(example.held_out for example in data.dataset.examples),
+        "ss_num_batches_per_epoch": batches.epoch_length,
+        "ss_num_epochs": epochs,
+        "ss_epoch": epochs,
+        "ss_resolution": sizes.most_common(1)[0][0],
+        "ss_enable_bucket": len(sizes) > 1,
+        "ss_bucket_info": json.dumps(_buckets(subject, sizes)),
+        "ss_dataset_dirs": json.dumps(_folders(subject)),
+        "ss_reg_dataset_dirs": json.dumps(_folders(others)),
+        "ss_tag_frequency": json.dumps(_tags(subject), ensure_ascii=False),
+        "ss_cache_latents": True,
+    }
+    trigger = {"modelspec.trigger_phrase": data.dataset.trigger} if data.dataset.trigger else {}
+    return {**{name: str(value) for name, value in found.items()}, **trigger}
+
+
+def metadata_of_models(model: Model, clip: Clip | None) -> dict[str, str]:
+    """The name of the model's file, and how the text encoder was read where that is not as usual."""
+    name = {"ss_sd_model_name": Path(model.weights.files[0].path).name} if model.weights.files else {}
+    return {**name, **({} if clip is None or clip.skip is None else {"ss_clip_skip": str(-clip.skip)})}
+
+
+def _folder(example: Example) -> str:
+    return Path(example.path).parent.name
+
+
+def _folders(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for example in examples:
+        entry = found.setdefault(_folder(example), {"n_repeats": example.repeats, "img_count": 0})
+        entry["img_count"] += 1
+    return found
+
+
+def _tags(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
+    """How many pictures of each folder have a tag: what stands between commas in their captions."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for example in examples:
+        tags = {tag for line in example.captions for part in line.split(",") if (tag := part.strip().lower())}
+        counts[_folder(example)].update(tag[:MOST_TAG_LENGTH] for tag in tags)
+    return {folder: dict(tags.most_common(MOST_TAGS)) for folder, tags in counts.items()}
+
+
+def _buckets(examples: Sequence[Example], sizes: Counter[tuple[int, int]]) -> dict[str, Any]:
+    buckets = {str(number): {"resolution": list(size), "count": count} for number, (size, count) in enumerate(sorted(sizes.items()))}
+    errors = [abs(bucket_of(example).width / bucket_of(example).height - example.width / example.height) for example in examples]
+    return {"buckets": buckets, "mean_img_ar_error": sum(errors) / len(errors)}
