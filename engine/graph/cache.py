@@ -110,10 +110,10 @@ class Cache:
         if self.disk is not None:
             self.disk.remove(digests)
 
-    def forget_job(self, job_id: str) -> None:
-        """Remove what only this job's nodes computed or used, and its records."""
+    def forget_jobs(self, job_ids: Iterable[str]) -> None:
+        """Remove what only these jobs' nodes computed or used, and their records."""
         self.flush()
-        digests = self.records.forget_job(job_id)
+        digests = self.records.forget_jobs(job_ids)
         self.remove([*digests, *map(_state_key, digests)])
 
     def clear(self, *, memory: bool = True, disk: bool = False) -> None:

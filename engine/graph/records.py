@@ -12,7 +12,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,18 +84,22 @@ class RecordStore:
         """A job's records in the order in which its nodes ended."""
         self.flush()
         with self._lock:
-            rows = self._database.execute("SELECT records FROM batches WHERE job_id = ? ORDER BY number", (job_id,)).fetchall()
-        return [Record(*fields) for (blob,) in rows for fields in _unpack(blob, [])]
+            return [record for batch in self._batches_of(job_id) for record in batch]
 
-    def forget_job(self, job_id: str) -> list[bytes]:
-        """Delete a job's records; returns the digests that no other job's records name."""
-        own = {record.digest for record in self.of_job(job_id)}
-        with self._lock:
-            for (blob,) in self._database.execute("SELECT records FROM batches WHERE job_id != ?", (job_id,)):
+    def forget_jobs(self, job_ids: Iterable[str]) -> list[bytes]:
+        """Delete the records of jobs; returns the digests that no other job's records name. One pass, however many jobs."""
+        self.flush()
+        gone = set(job_ids)
+        with self._lock, self._database:
+            own = {record.digest for job_id in gone for batch in self._batches_of(job_id) for record in batch}
+            self._database.executemany("DELETE FROM batches WHERE job_id = ?", [(job_id,) for job_id in gone])
+            for (blob,) in self._database.execute("SELECT records FROM batches") if own else ():
                 own.difference_update(Record(*fields).digest for fields in _unpack(blob, []))
-            self._database.execute("DELETE FROM batches WHERE job_id = ?", (job_id,))
-            self._database.commit()
         return [bytes.fromhex(digest) for digest in sorted(own)]
+
+    def _batches_of(self, job_id: str) -> Iterator[list[Record]]:
+        for (blob,) in self._database.execute("SELECT records FROM batches WHERE job_id = ? ORDER BY number", (job_id,)):
+            yield [Record(*fields) for fields in _unpack(blob, [])]
 
     def flush(self) -> None:
         if self._writer is not None:

@@ -97,8 +97,7 @@ class Service:
             case "free":
                 self._runtime.free(models=frame.header["models"], cache=frame.header["cache"])
             case "forget":
-                for job_id in frame.header["jobs"]:
-                    self._runtime.cache.forget_job(job_id)
+                self._runtime.cache.forget_jobs(frame.header["jobs"])
                 self._channel.send({"type": "forgot", "jobs": frame.header["jobs"]})
 
     async def _run_job(self, frame: Frame) -> None:

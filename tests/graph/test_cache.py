@@ -225,7 +225,7 @@ def test_a_ruined_index_is_put_aside(disk, tmp_path):
         laboratory_file.write_bytes(b"not a database at all" * 100)
     lab = disk()
     assert lab.value(wanted, "a") == 1 and lab.called("Slow") == 1
-    assert list((tmp_path / "cache").glob("cache.sqlite.damaged-*"))
+    assert list((tmp_path / "cache").glob("cache.sqlite.damaged"))
     lab = disk()
     assert lab.value(wanted, "a") == 1 and lab.calls == []
 
@@ -294,11 +294,25 @@ def test_deleting_a_job_deletes_what_only_it_used(disk, tmp_path):
     shared = ("MakeArray", {"size": 6})
     lab.run(graph(a=shared, mine=("MakeArray", {"size": 7, "name": "mine"})), "a", "mine", job=JobInfo(id="one"))
     lab.run(graph(a=shared), "a", job=JobInfo(id="two"))
-    lab.executor.cache.forget_job("one")
+    lab.executor.cache.forget_jobs(["one"])
     assert lab.executor.cache.records.of_job("one") == []
     assert len(list((tmp_path / "cache").glob("??/*"))) == 1
     lab.run(graph(a=shared, mine=("MakeArray", {"size": 7, "name": "mine"})), "a", "mine")
     assert lab.calls == [("MakeArray", 7)]
+
+
+def test_many_jobs_are_forgotten_in_one_pass(disk, monkeypatch):
+    from engine.graph import JobInfo, records
+
+    lab = disk()
+    for number in range(30):
+        lab.run(graph(a=("MakeArray", {"size": 8 + number})), "a", job=JobInfo(id=str(number)))
+    read = []
+    unpack = records._unpack
+    monkeypatch.setattr(records, "_unpack", lambda blob, default: read.append(blob) or unpack(blob, default))
+    lab.executor.cache.forget_jobs([str(number) for number in range(20)])
+    assert len(read) == 30
+    assert [bool(lab.executor.cache.records.of_job(str(number))) for number in (0, 19, 20, 29)] == [False, False, True, True]
 
 
 # -- output nodes

@@ -129,7 +129,7 @@ def test_deleting_the_job_removes_what_it_would_go_on_from(lab, tmp_path):
     outcome = interrupted(lab, learning(), 4, CancelToken.give_way, job=JobInfo("mine"))
     digest = bytes.fromhex(outcome.records["t"].digest)
     assert cache.load_state(digest) is not None
-    cache.forget_job("mine")
+    cache.forget_jobs(["mine"])
     assert cache.load_state(digest) is None
 
 
