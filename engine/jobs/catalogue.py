@@ -20,7 +20,10 @@ from engine.settings import ROOT, Settings
 
 
 class CatalogueCache:
-    """`current` is what requests use: the nodes last heard of, with today's files. Nodes kept on disk count while no source has changed."""
+    """`current` is what requests use: the nodes last heard of, with today's files; one object as long as neither changes.
+
+    Nodes kept on disk count while no source has changed.
+    """
 
     def __init__(self, path: Path, folders: Folders, sources: Iterable[Path], packages: Iterable[str]) -> None:
         self._path = path
@@ -62,10 +65,13 @@ class CatalogueCache:
             raise Busy(
                 "The worker has not told which nodes there are yet", hint="Try again; the log says why it does not start."
             ) from error
-        assert self._catalogue is not None  # noqa: S101 (set before the event)
-        files = self._folders.listing(self._folder_keys)
+        while True:
+            told = self._catalogue
+            files = await asyncio.to_thread(self._folders.listing, self._folder_keys)
+            if told is not None and told is self._catalogue:  # else a worker has sent another one meanwhile
+                break
         if self._listed is None or self._listed.files != files:
-            self._listed = Catalogue(nodes=self._catalogue.nodes, files=files, failures=self._catalogue.failures)
+            self._listed = Catalogue(nodes=told.nodes, files=files, failures=told.failures)
         return self._listed
 
     @property

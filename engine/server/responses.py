@@ -51,6 +51,21 @@ def json_response(data: Any, status: int = 200) -> web.Response:
     return web.Response(body=dump_json(data), status=status, content_type="application/json", charset="utf-8")
 
 
+def not_modified(request: web.Request, tag: str) -> bool:
+    """Whether the client says that it has the answer with this ETag."""
+    return any(given.value in (tag, "*") for given in request.if_none_match or ())
+
+
+def tagged_json(request: web.Request, body: bytes, tag: str) -> web.Response:
+    """JSON with its ETag; 304 for a client that has it."""
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{tag}"'}
+    if not_modified(request, tag):
+        return web.Response(status=304, headers=headers)
+    response = web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
+    compress_for_others(request, response)
+    return response
+
+
 def compress_for_others(request: web.Request, response: web.StreamResponse) -> None:
     """A page on this machine has a text sooner as it is; over a network the smaller one is sooner there."""
     if not is_loopback(request.remote or ""):

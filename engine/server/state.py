@@ -14,6 +14,7 @@ from engine.graph.limits import Limits
 from engine.jobs.catalogue import CatalogueCache
 from engine.jobs.jobs import Jobs
 from engine.jobs.supervisor import Supervisor
+from engine.server.catalogue_texts import CatalogueTexts
 from engine.server.log_book import LogBook
 from engine.server.thumbnails import Thumbnails
 from engine.settings import Settings
@@ -31,6 +32,7 @@ class Server:
     """Why each node of a job ran or did not; reads from disk."""
     thumbnails: Thumbnails
     log_book: LogBook
+    catalogue_texts: CatalogueTexts = field(default_factory=CatalogueTexts)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a file is replaced that somebody else may have changed since it was read."""
 

@@ -8,7 +8,8 @@ import json
 
 import pytest
 
-from engine.graph.catalogue import InputInfo
+from engine.graph.catalogue import Catalogue, InputInfo
+from engine.server.catalogue_texts import CatalogueTexts
 from engine.server.state import SERVER
 from tests.server.serving import chain, one
 
@@ -204,10 +205,24 @@ async def test_the_brief_catalogue_and_the_helps_say_what_the_whole_one_says(api
     await api.json("GET", "/api/v1/nodes?part=some", 400)
 
 
-async def test_an_unchanged_catalogue_is_not_sent_again(api):
-    first = await api.get("/api/v1/nodes?part=brief")
-    again = await api.get("/api/v1/nodes?part=brief", headers={"If-None-Match": first.headers["ETag"]})
+@pytest.mark.parametrize("path", ["/api/v1/nodes", "/api/v1/nodes?part=brief", "/api/v1/nodes?part=help", "/object_info"])
+async def test_an_unchanged_catalogue_is_not_sent_again(api, path):
+    first = await api.get(path)
+    again = await api.get(path, headers={"If-None-Match": first.headers["ETag"]})
     assert (first.status, again.status, await again.read()) == (200, 304, b"")
+
+
+async def test_a_text_about_the_catalogue_is_made_once_for_all_who_ask():
+    made = []
+
+    def make(catalogue):
+        made.append(catalogue)
+        return str(len(made)).encode()
+
+    texts, catalogue, other = CatalogueTexts(), Catalogue(), Catalogue(files={"loras": ("a.safetensors",)})
+    assert {*await asyncio.gather(*(texts.of(catalogue, make) for _ in range(5)))} == {await texts.of(catalogue, make)}
+    assert made == [catalogue]
+    assert (await texts.of(other, make))[0] == b"2" and len(made) == 2
 
 
 async def test_nodes_and_version(api):

@@ -13,22 +13,21 @@ from engine.errors import EaselError
 from engine.graph.catalogue import Catalogue
 from engine.graph.model_folders import NOT_MODELS
 from engine.graph.wire import dump_json
-from engine.server.responses import json_response
+from engine.server.responses import json_response, tagged_json
 from engine.server.state import server_of
 
 routes = web.RouteTableDef()
 
-_last: tuple[Catalogue, bytes] | None = None
-
 
 @routes.get("/object_info")
 async def all_nodes(request: web.Request) -> web.Response:
-    """Every class; the text is made again only when the nodes or the files have changed."""
-    global _last
-    catalogue = await server_of(request).catalogue.current()
-    if _last is None or _last[0] is not catalogue:
-        _last = catalogue, dump_json(object_info(catalogue))
-    return web.Response(body=_last[1], content_type="application/json", charset="utf-8")
+    """Every class; ETags work."""
+    server = server_of(request)
+    return tagged_json(request, *await server.catalogue_texts.of(await server.catalogue.current(), _object_info))
+
+
+def _object_info(catalogue: Catalogue) -> bytes:
+    return dump_json(object_info(catalogue))
 
 
 @routes.get("/object_info/{class_type}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from aiohttp import web
 from engine.errors import MissingNode
 from engine.graph.catalogue import Catalogue
 from engine.graph.wire import dump_json
-from engine.server.responses import compress_for_others, json_response
+from engine.server.responses import json_response, tagged_json
 from engine.server.state import server_of
 from engine.server.v1.routing import Query, Table, read_query
 
@@ -35,24 +34,15 @@ async def nodes(request: web.Request) -> web.Response:
     `part=help`: the helps alone. `part=brief`: without these, what only the server reads, and every value that is its default; a node names
     its inputs and outputs by their places in the lists `inputs` and `outputs`, since many nodes have the same.
     """
-    part = read_query(request, Part).part
-    catalogue = await server_of(request).catalogue.current()
-    if part == "help":
-        body = dump_json(_helps(catalogue))
-    elif part == "brief":
-        body = dump_json(_brief(catalogue))
-    else:
-        body = catalogue.model_dump_json().encode()
-    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if tag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
-    response = web.Response(body=body, content_type="application/json", charset="utf-8", headers=headers)
-    compress_for_others(request, response)
-    return response
+    server, part = server_of(request), read_query(request, Part).part
+    return tagged_json(request, *await server.catalogue_texts.of(await server.catalogue.current(), PARTS[part]))
 
 
-def _brief(catalogue: Catalogue) -> dict[str, Any]:
+def _all(catalogue: Catalogue) -> bytes:
+    return catalogue.model_dump_json().encode()
+
+
+def _brief(catalogue: Catalogue) -> bytes:
     nodes = catalogue.model_dump(mode="json", include={"nodes"}, exclude_defaults=True, exclude=BRIEF).get("nodes", {})
     shared: dict[str, dict[bytes, int]] = {"inputs": {}, "outputs": {}}
     for id, info in nodes.items():
@@ -65,22 +55,24 @@ def _brief(catalogue: Catalogue) -> dict[str, Any]:
             if kind in info:
                 info[kind] = [places.setdefault(dump_json(item), len(places)) for item in info[kind]]
     lists = {kind: [json.loads(item) for item in places] for kind, places in shared.items()}
-    return {"nodes": nodes, **lists, "files": catalogue.files}
+    return dump_json({"nodes": nodes, **lists, "files": catalogue.files})
 
 
-def _helps(catalogue: Catalogue) -> dict[str, Any]:
+def _helps(catalogue: Catalogue) -> bytes:
     """By node: its own help, those of its inputs by name, and those of its outputs in order."""
-    return {
-        "nodes": {
-            id: {
-                "help": info.help,
-                "module": info.module,
-                "inputs": {item.name: item.help for item in info.inputs if item.help},
-                "outputs": [item.help for item in info.outputs],
-            }
-            for id, info in catalogue.nodes.items()
+    helps = {
+        id: {
+            "help": info.help,
+            "module": info.module,
+            "inputs": {item.name: item.help for item in info.inputs if item.help},
+            "outputs": [item.help for item in info.outputs],
         }
+        for id, info in catalogue.nodes.items()
     }
+    return dump_json({"nodes": helps})
+
+
+PARTS = {"all": _all, "brief": _brief, "help": _helps}
 
 
 @table.add("GET", "/nodes/{id}")

@@ -17,7 +17,7 @@ from engine.errors import EaselError, MissingFile
 from engine.graph.folders import Folders
 from engine.graph.paths import inside, parts_of
 from engine.server.files import find
-from engine.server.responses import SANDBOX
+from engine.server.responses import SANDBOX, not_modified
 from engine.server.state import server_of
 from engine.server.thumbnails import MEDIA, picture_beside, small
 from engine.server.v1.routing import Query, Table, read_query
@@ -48,7 +48,7 @@ async def thumbnail(request: web.Request) -> web.Response:
     data, tag = await server.thumbnails.of(path, size)
     response = web.Response(body=data, content_type=MEDIA, headers={"Cache-Control": "no-cache", "Content-Security-Policy": SANDBOX})
     response.etag = tag
-    if any(given.value in (tag, "*") for given in request.if_none_match or ()):
+    if not_modified(request, tag):
         response.set_status(304)
         response.body = b""
     return response
