@@ -101,8 +101,14 @@ class Settings(BaseSettings):
     memory_cache: ByteSize = Field(default=ByteSize(2 * 2**30), ge=0, description="Most memory that kept results of nodes may take.")
     disk_cache: ByteSize = Field(default=ByteSize(20 * 2**30), ge=0, description="Most disk space that kept results of nodes may take.")
     keep_intermediates: bool = Field(default=True, description="Keep results of nodes on disk, for later runs and after a restart.")
+    max_temp: ByteSize = Field(
+        default=ByteSize(10 * 2**30), ge=0, description="Most disk space that files of temp may take; the oldest go when the server sweeps."
+    )
     max_waiting: int = Field(default=10_000, ge=1, description="How many jobs may wait at a time; further ones are refused.")
     max_history: int = Field(default=10_000, ge=1, description="How many finished jobs the history keeps.")
+    max_history_bytes: ByteSize = Field(
+        default=ByteSize(4 * 2**30), ge=0, description="Most disk space that finished jobs, with their workflows and events, may take."
+    )
 
     previews: bool = Field(default=True, description="Send pictures of the work in progress while sampling.")
     preview_size: int = Field(default=512, ge=16, le=4096, description="Longest side of a preview, in pixels.")

@@ -17,6 +17,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from engine.graph.saving import part_in
+
 FIRST_PARTY = ("engine", "nodes")
 LEFT_OUT = ("engine.graph",)
 
@@ -143,7 +145,7 @@ class CodeVersions:
             return
         self._changed = False
         self._store.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._store.with_name(f"{self._store.name}.{os.getpid()}")
+        temporary = part_in(self._store.parent)
         temporary.write_text(json.dumps(self._files), encoding="utf-8")
         os.replace(temporary, self._store)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 log = logging.getLogger("easel.cache")
@@ -17,7 +16,7 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
     try:
         return _open(path, schema)
     except sqlite3.DatabaseError as error:
-        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+        aside = path.with_name(f"{path.name}.damaged")  # the last one only: they would come together
         log.warning("%s cannot be used (%s); it is kept as %s", path, error, aside.name)
         for suffix in ("-wal", "-shm"):
             path.with_name(path.name + suffix).unlink(missing_ok=True)

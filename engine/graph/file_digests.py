@@ -18,6 +18,11 @@ _CREATE = """CREATE TABLE IF NOT EXISTS file_digests (
 ) STRICT, WITHOUT ROWID"""
 
 
+_MOST_ROWS = 100_000
+_DEAR_BYTES = 64 << 20
+"""When there are too many rows, those of smaller files go: they are quickly read again."""
+
+
 class FileDigests:
     """Digests in one SQLite file; several processes and threads may use it."""
 
@@ -52,6 +57,9 @@ class FileDigests:
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
             self._database = open_database(self._file, _CREATE)
+            if self._database.execute("SELECT count(*) FROM file_digests").fetchone()[0] > _MOST_ROWS:
+                with self._database:
+                    self._database.execute("DELETE FROM file_digests WHERE size < ?", (_DEAR_BYTES,))
         return self._database
 
     def close(self) -> None:

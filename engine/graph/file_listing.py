@@ -24,7 +24,7 @@ class _Listing:
     names: tuple[str, ...]
     directories: dict[str, int] = field(default_factory=dict)  # path -> mtime_ns
     settled: bool = True
-    refused: tuple[str, ...] = ()  # names that nobody could ask for, such as those with a question mark
+    refused: tuple[str, ...] = ()  # names that nobody could ask for, such as those with a question mark or a mark of direction
 
 
 class FileListing:
@@ -92,7 +92,7 @@ def _stays(path: str, homes: list[Path]) -> bool:
 
 def _can_be_asked_for(name: str) -> bool:
     try:
-        return name.isprintable() and parts_of(name) == (name,)
+        return parts_of(name) == (name,)
     except UnsafePath:
         return False
 

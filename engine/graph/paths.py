@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from unicodedata import category
 
 from engine.errors import UnsafePath
 from engine.graph.literals import brief
@@ -12,7 +13,9 @@ from engine.graph.literals import brief
 _LONGEST_PART = 255  # bytes, on every file system in use
 _LONGEST_PATH = 4_096
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)  # devices of Windows
-_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f:*?"<>|]')  # control characters, streams and drives, and what Windows cannot store
+_FORBIDDEN = re.compile(r'[:*?"<>|]')  # streams and drives, and what Windows cannot store
+_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp"})  # control characters, marks of direction and the like, ends of lines and paragraphs
+_JOINERS = "\u200c\u200d"  # unseen too, but Persian is written with them, and emoji are made of them
 
 
 def parts_of(name: str) -> tuple[str, ...]:
@@ -33,6 +36,8 @@ def _check_part(name: str, part: str) -> None:
     found = _FORBIDDEN.search(part)
     if found:
         raise _unsafe(name, f"it contains {found[0]!r}")
+    if not part.isprintable() and any(category(letter) in _UNSEEN and letter not in _JOINERS for letter in part):
+        raise _unsafe(name, "it contains a character that cannot be seen")
     if part[-1] in " ." or part[0] == " ":
         raise _unsafe(name, "a part of it starts with a space, or ends with a space or a dot")
     if _RESERVED.fullmatch(part.split(".", 1)[0].rstrip()):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from itertools import chain, count, islice
@@ -15,6 +15,7 @@ from engine.errors import Conflict
 from engine.graph.paths import inside, parts_of
 
 _MOST_TRIES = 10_000
+_PART = re.compile(r"\.[0-9a-f]{16}\.part.*|\.upload-[0-9a-f]{16}", re.DOTALL)  # the latter was the name of uploads once
 _DATE = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
 
 
@@ -54,7 +55,7 @@ def save_new(root: Path, prefix: str, suffix: str, write: Callable[[Path], None]
     if folders:
         inside(root, "/".join(folders))
     first = _highest(folder, name) + 1
-    return _write_new((folder / f"{name}_{counter:05}_{suffix}" for counter in count(first)), write)
+    return _write_new(part_in(folder, suffix), (folder / f"{name}_{counter:05}_{suffix}" for counter in count(first)), write)
 
 
 def save_named(root: Path, name: str, suffix: str, write: Callable[[Path], None], *, replace: bool) -> Path:
@@ -68,43 +69,57 @@ def save_named(root: Path, name: str, suffix: str, write: Callable[[Path], None]
     inside(root, name)
     if not replace:
         numbered = (inside(root, f"{stem}_{number}{suffix}") for number in count(2))
-        return _write_new(chain([final], numbered), write)
+        return _write_new(part_in(final.parent, suffix), chain([final], numbered), write)
     _write_beside(final, write)
     return final
 
 
-def _write_new(paths: Iterable[Path], write: Callable[[Path], None]) -> Path:
-    """Write the first file of these that is not there."""
-    final = _reserve(paths)
+def _write_new(part: Path, paths: Iterable[Path], write: Callable[[Path], None]) -> Path:
+    """Write a file and give it the first of these names that is free then; two writers never get the same."""
     try:
-        _write_beside(final, write)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            final.unlink()
-        raise
-    return final
+        write(part)
+        for path in islice(paths, _MOST_TRIES):
+            if put_new(part, path):
+                return path
+    finally:
+        part.unlink(missing_ok=True)
+    raise Conflict(f"{part.parent.name} has no free number for a file of this name.", hint="Use another name.")
 
 
 def _write_beside(final: Path, write: Callable[[Path], None]) -> None:
-    part = final.with_name(f".{secrets.token_hex(8)}.part{final.suffix}")  # short, as names have a limit
+    part = part_in(final.parent, final.suffix)
     try:
         write(part)
         os.replace(part, final)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
-        raise
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _reserve(paths: Iterable[Path]) -> Path:
-    """Make the first file that is not there, empty; two writers never get the same."""
-    for path in islice(paths, _MOST_TRIES):
+def part_in(folder: Path, suffix: str = "") -> Path:
+    """A new name for a file that is being written: hidden, and short, as names have a limit."""
+    return folder / f".{secrets.token_hex(8)}.part{suffix}"
+
+
+def is_part(name: str) -> bool:
+    """Whether `part_in` makes such names."""
+    return _PART.fullmatch(name) is not None
+
+
+def put_new(source: Path, target: Path) -> bool:
+    """Move a file to a name that nothing has, whole from the first moment on; False when something has it."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError:  # another file system, or one without hard links
         try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
-            continue
-        return path
-    raise Conflict(f"{path.parent.name} has no free number for a file like {path.name}.", hint="Use another name.")
+            return False
+        shutil.move(source, target)
+        return True
+    source.unlink()
+    return True
 
 
 def _highest(folder: Path, name: str) -> int:

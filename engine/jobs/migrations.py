@@ -47,4 +47,10 @@ STEPS: tuple[str, ...] = (
     INSERT INTO queue VALUES (0);
     CREATE TABLE forgotten (id TEXT PRIMARY KEY) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET bytes = (SELECT length(prompt) + length(extra) FROM job_bodies WHERE job_bodies.row = jobs.row)
+        + coalesce((SELECT sum(length(events)) FROM job_events WHERE job_events.row = jobs.row), 0) WHERE completion IS NOT NULL;
+    CREATE INDEX jobs_by_age ON jobs (completion, bytes) WHERE completion IS NOT NULL;
+    """,
 )

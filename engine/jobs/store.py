@@ -20,11 +20,31 @@ EventRows = Sequence[tuple[int, int, bytes]]
 _OVER = ", ".join(f"'{state}'" for state in sorted(OVER))
 _WAITING = ", ".join(f"'{state}'" for state in sorted(WAITING))
 
+_MEASURE = """
+UPDATE jobs SET bytes = (SELECT length(prompt) + length(extra) FROM job_bodies WHERE job_bodies.row = jobs.row)
+    + (SELECT length(result) FROM job_results WHERE job_results.row = jobs.row)
+    + coalesce((SELECT sum(length(events)) FROM job_events WHERE job_events.row = jobs.row), 0) WHERE row = ?
+"""
+_TRIM = """
+DELETE FROM jobs WHERE completion <= (
+    SELECT max(completion) FROM (
+        SELECT completion, row_number() OVER newest AS place, sum(bytes) OVER newest AS total
+        FROM jobs WHERE completion IS NOT NULL WINDOW newest AS (ORDER BY completion DESC)
+    ) WHERE place > 1 AND (place > ? OR total > ?)
+)
+"""
+"""The newest one stays whatever its size: whoever asked for it must be able to read what came of it."""
+
 
 class JobStore:
-    def __init__(self, path: Path, *, max_history: int = 10_000, max_event_bytes: int = 4 * 2**20) -> None:
+    """max_history, max_history_bytes: what is kept of jobs that are over. max_event_bytes: what is kept of the events of one job."""
+
+    def __init__(
+        self, path: Path, *, max_history: int = 10_000, max_history_bytes: int = 4 * 2**30, max_event_bytes: int = 4 * 2**20
+    ) -> None:
         self.database = Database(path)
         self.max_history = max_history
+        self.max_history_bytes = max_history_bytes
         self.max_event_bytes = max_event_bytes
 
     def close(self) -> None:
@@ -150,16 +170,12 @@ class JobStore:
         await self.database.write(lambda connection: connection.execute("UPDATE queue SET paused = ?", (paused,)))
 
     async def finish(self, job_id: str, state: State, reason: str, result: Result, events: EventRows = ()) -> Job:
-        """The job is over; its result and the rest of its events are kept, and the oldest history beyond the limit goes."""
+        """The job is over; its result and the rest of its events are kept, and the oldest history beyond the limits goes."""
 
         def work(connection: sqlite3.Connection) -> Job:
+            self._add_events(connection, _get(connection, job_id).row, events)
             job = _end(connection, job_id, state, reason, result)
-            self._add_events(connection, job.row, events)
-            connection.execute(
-                "DELETE FROM jobs WHERE completion IS NOT NULL AND row IN "
-                "(SELECT row FROM jobs WHERE completion IS NOT NULL ORDER BY completion DESC LIMIT -1 OFFSET ?)",
-                (self.max_history,),
-            )
+            connection.execute(_TRIM, (self.max_history, self.max_history_bytes))
             return job
 
         return await self.database.write(work)
@@ -173,7 +189,9 @@ class JobStore:
             present = [row[0] for row in connection.execute(query)]
             wanted = None if job_ids is None else set(job_ids)
             chosen = [job_id for job_id in present if wanted is None or job_id in wanted]
-            return [_end(connection, job_id, State.CANCELLED, "Cancelled before it started", Result()) for job_id in chosen]
+            cancelled = [_end(connection, job_id, State.CANCELLED, "Cancelled before it started", Result()) for job_id in chosen]
+            connection.execute(_TRIM, (self.max_history, self.max_history_bytes))
+            return cancelled
 
         return await self.database.write(work)
 
@@ -283,4 +301,5 @@ def _end(connection: sqlite3.Connection, job_id: str, state: State, reason: str,
     connection.execute("INSERT OR REPLACE INTO job_results VALUES (?, ?)", (job.row, result.dump()))
     if state.terminal:
         connection.execute("UPDATE job_bodies SET graph = NULL WHERE row = ?", (job.row,))
+    connection.execute(_MEASURE, (job.row,))
     return job

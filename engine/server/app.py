@@ -30,6 +30,7 @@ from engine.server.log_book import LogBook
 from engine.server.responses import add_headers, errors_to_json
 from engine.server.sockets import Hub
 from engine.server.state import SERVER, Server
+from engine.server.sweep import sweep_now_and_then
 from engine.server.thumbnails import Thumbnails
 from engine.server.v1 import TABLES, openapi
 from engine.settings import Settings
@@ -80,7 +81,7 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
                 command=worker,
                 said=log_book.worker_said,
             )
-            store = JobStore(folders.state / "jobs.db", max_history=settings.max_history)
+            store = JobStore(folders.state / "jobs.db", max_history=settings.max_history, max_history_bytes=int(settings.max_history_bytes))
             jobs = Jobs(store, supervisor, cancel_grace=settings.cancel_grace, max_waiting=settings.max_waiting)
             hub = Hub(jobs)
             jobs.listeners.append(hub)
@@ -90,9 +91,11 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
                 settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders), thumbnails, log_book
             )
             await jobs.start()
+            sweeping = asyncio.create_task(sweep_now_and_then(folders, settings.max_temp))
             try:
                 yield
             finally:
+                sweeping.cancel()
                 await hub.close()
                 await jobs.stop()
                 thumbnails.close()

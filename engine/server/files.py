@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
-import os
-import secrets
 import shutil
 from pathlib import Path
 from urllib.parse import quote
 
 from aiohttp import BodyPartReader, StreamReader, web
 
-from engine.errors import Conflict, MissingFile, QuotaExceeded
+from engine.errors import BadRequest, Conflict, MissingFile, QuotaExceeded
 from engine.graph.folders import Folders
+from engine.graph.paths import inside, parts_of
+from engine.graph.saving import part_in, put_new
 from engine.server.pictures import open_picture
 from engine.server.responses import SANDBOX
 
@@ -57,7 +57,7 @@ class Incoming:
 
     def __init__(self, folder: Path, limit: int) -> None:
         make_folder(folder)
-        self._path = folder / f".upload-{secrets.token_hex(8)}"
+        self._path = part_in(folder)
         self._file = self._path.open("xb")
         self._hash = hashlib.sha256()
         self._limit = limit
@@ -104,20 +104,22 @@ class Incoming:
             return path
         for number in range(10_000):
             target = path if number == 0 else _numbered(path, number)
-            if _put_new(self._path, target) or same_content(target, self._size, self.digest):
+            if put_new(self._path, target) or same_content(target, self._size, self.digest):
                 return target
         raise Conflict(f"There are too many files named like {path.name}")
-
-    def place_new(self, path: Path) -> None:
-        """Move it to `path`. Raises Conflict when something is there."""
-        self._file.close()
-        if not _put_new(self._path, path):
-            raise Conflict(f"There is a file of the name {path.name}", hint="Use another name.")
 
     def discard(self) -> None:
         """Remove what is left of it; harmless after `place`."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+def new_file(root: Path, name: str) -> Path:
+    """Where a file of this name from a client goes. Raises UnsafePath, BadRequest for a name that no list would show."""
+    path = inside(root, name)
+    if any(part.startswith(".") for part in parts_of(name)):
+        raise BadRequest("A part of the name starts with a dot: such files are hidden", hint="Use another name.")
+    return path
 
 
 def make_folder(folder: Path) -> None:
@@ -132,21 +134,6 @@ def _numbered(path: Path, number: int) -> Path:
     """`name (1).ext`; a long name gives up its end, so that no file system refuses the new one."""
     end = f" ({number}){path.suffix}"
     return path.with_name(path.stem.encode()[: LONGEST_NAME - len(end.encode())].decode(errors="ignore").rstrip() + end)
-
-
-def _put_new(source: Path, target: Path) -> bool:
-    """Give `source` the name `target`; False when that is taken."""
-    try:
-        os.link(source, target)
-    except FileExistsError:
-        return False
-    except OSError:  # another file system, or one without hard links
-        try:
-            with source.open("rb") as data, target.open("xb") as copy:
-                shutil.copyfileobj(data, copy)
-        except FileExistsError:
-            return False
-    return True
 
 
 def same_content(path: Path, size: int, digest: bytes) -> bool:

@@ -80,8 +80,10 @@ def small(source: Path | io.BytesIO, side: int, max_pixels: int) -> bytes:
     return buffer.getvalue()
 
 
-def has_picture_beside(path: Path) -> bool:
-    return any(path.with_name(path.stem + end).is_file() for end in BESIDE)
+def pictures_beside(path: Path) -> dict[str, Path]:
+    """The pictures that lie beside a model or a workflow and have its name, by their ends."""
+    found = {end: path.with_name(path.stem + end) for end in BESIDE}
+    return {end: picture for end, picture in found.items() if picture.is_file()}
 
 
 def picture_beside(folders: Folders, key: str, name: str) -> Path | None:

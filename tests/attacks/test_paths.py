@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.errors import MissingFile, UnsafePath
@@ -64,6 +65,15 @@ ATTACKS = [
     "ä" * 128,
     "/".join(["x"] * 3_000),
     "\ud800",
+    "gnp.\u202e.exe",
+    "a\u200e",
+    "a\u2066b",
+    "\ufeffa",
+    "a\u200bb",
+    "a\xadb",
+    "a\x85b",
+    "a\u2028b",
+    "a\U000e0041",
 ]
 
 
@@ -168,3 +178,21 @@ def test_no_name_at_all_leaves_the_folder(name):
         return
     assert os.path.normpath(path) == str(path) and str(path).startswith("/srv/easel/data/")
     assert all(part not in ("", ".", "..") for part in parts_of(name))
+
+
+@given(st.text(max_size=20))
+@example("Screenshot at 1.00.00\u202fPM.png")  # as macOS names them
+@example("\u540d\u524d\u3000\u4e00.png")
+@example("\U0001f469\u200d\U0001f4bb.png")
+@example("\u0645\u06cc\u200c\u0631\u0648\u0645.png")
+def test_what_can_be_saved_is_listed_and_found_again(name):
+    with tempfile.TemporaryDirectory() as data:
+        folders = Folders(data)
+        try:
+            saved = folders.save("output", name, ".png", lambda path: path.write_bytes(b"x"))["filename"]
+        except UnsafePath:
+            return
+        place = "/".join((*parts_of(name)[:-1], saved))
+        if all(not part.startswith(".") for part in parts_of(place)):
+            assert folders.list("output") == (place,)
+        assert folders.resolve("output", place).read_bytes() == b"x"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import sqlite3
 import threading
 from datetime import datetime
 
 import pytest
 
 from engine.errors import EaselError, MissingFile, UnsafePath
-from engine.graph import Folders
+from engine.graph import Folders, file_digests
 from engine.graph.saving import expand_prefix
 
 
@@ -237,6 +239,19 @@ def save(folders, prefix, content=b"x", suffix=".png", root="output", **options)
     return folders.save(root, prefix, suffix, lambda path: path.write_bytes(content), **options)
 
 
+def test_digests_of_small_files_go_when_there_are_too_many(tmp_path, monkeypatch):
+    for name, value in (("_MOST_ROWS", 2), ("_DEAR_BYTES", 100), ("_SETTLED_NS", -(10**12))):
+        monkeypatch.setattr(file_digests, name, value)
+    files = [put(tmp_path / f"{size}", b"x" * size) for size in (10, 20, 1_000)]
+    for wanted in (files, files[:1]):  # who opens it next finds too many
+        digests = file_digests.FileDigests(tmp_path / "digests.sqlite")
+        for path in wanted:
+            digests.digest(path)
+        digests.close()
+    with sqlite3.connect(tmp_path / "digests.sqlite") as connection:
+        assert sorted(size for (size,) in connection.execute("SELECT size FROM file_digests")) == [10, 1_000]
+
+
 def test_counters_go_up_and_start_after_the_highest(folders):
     put(folders.output / "Easel_00041_.png")
     put(folders.output / "Easel_extra_00099_.png")
@@ -278,6 +293,27 @@ def test_a_failed_writer_leaves_nothing(folders):
         folders.save("output", "run", ".png", write)
     assert os.listdir(folders.output) == []
     assert save(folders, "run")["filename"] == "run_00001_.png"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_has_its_name_when_it_is_whole_and_not_before(folders, monkeypatch, links):
+    if not links:  # such as exFAT
+
+        def refused(source, target):
+            raise OSError(errno.EPERM, "no hard links")
+
+        monkeypatch.setattr(os, "link", refused)
+
+    def write(path):
+        assert folders.list("output") == () and not (folders.output / "run_00001_.png").exists()
+        path.write_bytes(b"half")
+        assert folders.list("output") == ()
+        path.write_bytes(b"whole")
+
+    assert folders.save("output", "run", ".png", write)["filename"] == "run_00001_.png"
+    assert save(folders, "run")["filename"] == "run_00002_.png"
+    assert sorted(os.listdir(folders.output)) == ["run_00001_.png", "run_00002_.png"]
+    assert (folders.output / "run_00001_.png").read_bytes() == b"whole"
 
 
 def test_a_prefix_stays_in_its_folder(folders):

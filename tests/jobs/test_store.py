@@ -166,6 +166,35 @@ async def test_events_of_a_job_that_was_deleted_meanwhile_are_dropped(store):
     assert await store.events(job, 0) == []
 
 
+async def test_the_history_is_bounded_in_bytes_but_keeps_the_last_job(tmp_path):
+    store = JobStore(tmp_path / "jobs.db", max_history_bytes=25_000)
+    try:
+        for name in "abcd":
+            await add(store, name, prompt=b"x" * 9_000, extra=b"{}")
+            await store.start(name)
+            await store.finish(name, State.SUCCEEDED, "", Result(), [(1, 1, b"e" * 1_000)])
+        assert [job.id for job in await store.over()] == ["c", "d"]
+        await add(store, "large", prompt=b"x" * 50_000)
+        await store.cancel_waiting()
+        assert [job.id for job in await store.page()] == ["large"]
+    finally:
+        store.close()
+
+
+async def test_what_an_older_version_kept_is_measured(tmp_path):
+    path = tmp_path / "jobs.db"
+    Database(path, STEPS[:2]).close()
+    with sqlite3.connect(path) as connection:
+        row = "(id, number, state, targets, total, created, completion) VALUES ('a', 1, 'succeeded', '[]', 1, 0, 1)"
+        connection.execute(f"INSERT INTO jobs {row}")
+        connection.execute("INSERT INTO job_bodies VALUES (1, ?, ?, NULL)", (b"x" * 100, b"{}"))
+    store = JobStore(path)
+    try:
+        assert await store.database.read(lambda connection: connection.execute("SELECT bytes FROM jobs").fetchone()[0]) == 102
+    finally:
+        store.close()
+
+
 async def test_every_state_is_known_to_the_schema(store):
     await add(store, "a")
     for state in State:

@@ -81,7 +81,7 @@ async def test_bad_forms_are_refused_and_leave_nothing(api):
     await api.json("POST", "/upload/image", 400, data=aiohttp.FormData({"subfolder": "x"}, default_to_multipart=True))
     async with api.post("/upload/image", data=b"--x\r\n", headers={"Content-Type": "multipart/form-data; boundary=x"}) as response:
         assert response.status == 400
-    assert not list(api.settings.data.rglob(".upload-*"))
+    assert not list(api.settings.data.rglob(".*.part*"))
 
 
 async def test_a_mask_becomes_the_alpha_of_the_original(api):

@@ -149,6 +149,22 @@ async def test_a_workflow_is_renamed_and_nothing_is_lost_by_it(api):
     await api.json("DELETE", "/api/v1/workflows/taken.json", 204)
 
 
+async def test_the_picture_of_a_workflow_moves_and_goes_with_it(api):
+    folder = api.settings.data / "workflows"
+    await api.json("PUT", "/api/v1/workflows/a.json", 201, data=easel({}))
+    await api.json("PUT", "/api/v1/workflows/a.b.json", 201, data=easel({}))
+    for name in ("a.preview.png", "a.b.png"):
+        (folder / name).write_bytes(png())
+    moved = await api.json("POST", "/api/v1/workflows/a.json/move", data='{"to": "deep/c.json"}')
+    assert moved["preview"] and not (folder / "a.preview.png").exists()
+    await bytes_of(api, "/api/v1/thumbnails/workflows/deep/c.json")
+    await api.json("DELETE", "/api/v1/workflows/deep/c.json", 204)
+    assert not (folder / "deep").exists()
+    assert (folder / "a.b.png").exists()  # of another one
+    await api.json("DELETE", "/api/v1/workflows/a.b.json", 204)
+    assert not (folder / "a.b.png").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "body"), [("bad.json", "no workflow"), ("bad.txt", "{}"), ("..%2f..%2fx.json", easel({})), (".a.json", easel({}))]
 )

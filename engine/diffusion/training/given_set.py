@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, sum_of
+from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, paths_of, sum_of
 from engine.errors import InvalidInput
 from engine.values.conditioning import Conditioning
 from engine.values.dataset import Bucket, Cut, Dataset, Example, TrainingSet
@@ -54,6 +54,7 @@ def given_set(latent: Latent, positive: Conditioning, cache: EntryCache, family:
         files.append((path,))
     made = TrainingSet(Dataset(tuple(examples)), ((cut,),) * len(files), tuple(files), texts, family=family)
     hold(made)
+    cache.trim(paths_of(made))
     return made
 
 

@@ -61,4 +61,5 @@ def _kept(picture: Tensor, folder: Path) -> tuple[Path, str]:
         part = path.with_suffix(".part")
         part.write_bytes(data)
         os.replace(part, path)
+    os.utime(path)  # the least recently used ones are cleared away
     return path, digest

@@ -11,9 +11,9 @@ from aiohttp import BodyPartReader, web
 
 from engine.errors import BadRequest, Forbidden, MissingFile, UnsafePath
 from engine.graph.folders import Folders
-from engine.graph.paths import inside, parts_of
+from engine.graph.paths import parts_of
 from engine.server import pictures
-from engine.server.files import Incoming, disposition, file_response, find
+from engine.server.files import Incoming, disposition, file_response, find, new_file
 from engine.server.responses import SANDBOX, json_response
 from engine.server.state import server_of
 
@@ -139,7 +139,7 @@ def _target(folders: Folders, fields: dict[str, str]) -> tuple[Path, str]:
     name = parts_of(fields["filename"])[-1]
     subfolder = fields.get("subfolder", "").strip("/")
     try:
-        return inside(folders.directories(root)[0], f"{subfolder}/{name}" if subfolder else name), root
+        return new_file(folders.directories(root)[0], f"{subfolder}/{name}" if subfolder else name), root
     except UnsafePath as error:
         raise BadRequest(error.message, hint=error.hint) from error
 

@@ -13,7 +13,7 @@ from pydantic import Field
 from engine.errors import BadRequest, Conflict, MissingFile, UnsafePath
 from engine.graph.model_folders import kind_of
 from engine.graph.paths import inside, parts_of
-from engine.server.files import Incoming, find
+from engine.server.files import Incoming, find, new_file
 from engine.server.pictures import size_of
 from engine.server.responses import json_response
 from engine.server.state import server_of
@@ -187,10 +187,10 @@ async def caption(request: web.Request) -> web.Response:
 async def put(request: web.Request) -> web.Response:
     """Store the body as a picture of a dataset, which is made if it is not there; the answer has the name that it got."""
     server, name = server_of(request), request.match_info["picture"]
-    root = inside(server.folders.datasets, parts_of(request.match_info["dataset"])[0])
+    root = new_file(server.folders.datasets, parts_of(request.match_info["dataset"])[0])
     if kind_of(name) != "image":
         raise BadRequest(f"{name[:100]!r} is not named as a picture", hint="Names of pictures end in .png, .jpg or .webp.")
-    path = inside(root, name)
+    path = new_file(root, name)
     incoming = Incoming(path.parent, int(server.settings.max_body))
 
     def placed() -> Path:

@@ -14,7 +14,7 @@ from engine.graph.folders import Folders
 from engine.graph.model_folders import kind_of
 from engine.graph.paths import inside
 from engine.server import pictures
-from engine.server.files import Incoming, disposition, file_response, find, same_content
+from engine.server.files import Incoming, disposition, file_response, find, new_file, same_content
 from engine.server.responses import SANDBOX, json_response
 from engine.server.state import server_of
 from engine.server.v1.forms import FileKind, Paged
@@ -102,7 +102,7 @@ async def put(request: web.Request) -> web.Response:
     if _root(request) != "input":
         raise Forbidden("Only files of input can be written", hint="PUT /api/v1/files/input/NAME")
     name = request.match_info["name"]
-    path = inside(server.folders.input, name)
+    path = new_file(server.folders.input, name)
     incoming = Incoming(path.parent, int(server.settings.max_body))
 
     def placed() -> tuple[Path, bool]:

@@ -74,7 +74,7 @@ class NodeRecords(Answer):
 async def submit(request: web.Request) -> web.Response:
     """Queue a workflow: all of it or, with every problem listed, nothing. 201 for a new job, 200 for one that was there already."""
     server = server_of(request)
-    wanted = await read_body(request, JobRequest)
+    wanted, size = await read_body(request, JobRequest), len(await request.read())
     catalogue = await server.catalogue.current()
 
     def work() -> NewJob:
@@ -89,7 +89,7 @@ async def submit(request: web.Request) -> web.Response:
             front=wanted.front,
         )
 
-    job, fresh = await server.jobs.submit(await off_loop(request.content_length or 0, work))
+    job, fresh = await server.jobs.submit(await off_loop(size, work))
     return json_response(JobAnswer.of(job).model_dump(), 201 if fresh else 200)
 
 

@@ -16,7 +16,7 @@ from engine.server.files import find
 from engine.server.model_details import describe
 from engine.server.responses import json_response
 from engine.server.state import server_of
-from engine.server.thumbnails import has_picture_beside
+from engine.server.thumbnails import pictures_beside
 from engine.server.v1.forms import Paged
 from engine.server.v1.routing import Answer, Table, read_query
 
@@ -110,7 +110,7 @@ def _listed(known: Folders, folder: str, query: ModelsQuery) -> dict[str, Any]:
 def _entry(known: Folders, folder: str, name: str) -> dict[str, Any]:
     path = known.resolve(folder, name)
     status = path.stat()
-    return {"name": name, "size": status.st_size, "modified": status.st_mtime, "preview": has_picture_beside(path)}
+    return {"name": name, "size": status.st_size, "modified": status.st_mtime, "preview": bool(pictures_beside(path))}
 
 
 def _folder(request: web.Request) -> str:

@@ -12,12 +12,14 @@ from engine.server.v1.routing import Answer, Strict, Table, read_body
 table = Table("tokens")
 
 CHUNK = 75
+LONGEST_TEXT = 50_000
+"""Characters: some tenths of a second of the worker, where a prompt is hardly ever longer than a thousand."""
 
 
 class TokensRequest(Strict):
     """A prompt."""
 
-    text: str = Field(max_length=1_000_000)
+    text: str = Field(max_length=LONGEST_TEXT)
 
 
 class TokensAnswer(Answer):

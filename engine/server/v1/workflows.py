@@ -17,13 +17,13 @@ from pydantic import Field
 from engine.errors import BadRequest, Conflict, EaselError, Forbidden, MissingFile
 from engine.graph.folders import EXAMPLE_WORKFLOWS, Folders
 from engine.graph.limits import Limits
-from engine.graph.paths import inside, parts_of
+from engine.graph.saving import put_new
 from engine.graph.strict_json import read_json
 from engine.graph.workflow_reader import parse_document
-from engine.server.files import Incoming, find
+from engine.server.files import Incoming, find, make_folder, new_file
 from engine.server.responses import LARGEST_INT, json_response
 from engine.server.state import server_of
-from engine.server.thumbnails import has_picture_beside
+from engine.server.thumbnails import pictures_beside
 from engine.server.v1.routing import Answer, Query, Strict, Table, read_body, read_query
 
 table = Table("workflows")
@@ -110,19 +110,19 @@ async def save(request: web.Request) -> web.Response:
 
 @table.add("POST", "/workflows/{name:.+}/move", body=MoveRequest, answer=WorkflowEntry)
 async def move(request: web.Request) -> web.Response:
-    """Rename a workflow of the data folder, also into another folder. 409 when the new name is taken."""
+    """Rename a workflow of the data folder with the picture beside it, also into another folder. 409 when the new name is taken."""
     server, name = server_of(request), request.match_info["name"]
     wanted = await read_body(request, MoveRequest)
     source, target = _own_existing(server.folders, name), _own(server.folders, wanted.to)
 
     def moved() -> dict[str, Any]:
-        incoming = Incoming(target.parent, int(server.settings.max_body))
-        try:
-            incoming.write(source.read_bytes())
-            incoming.place_new(target)
-        finally:
-            incoming.discard()
-        _remove(server.folders, source)
+        make_folder(target.parent)
+        pictures = pictures_beside(source)
+        if not put_new(source, target):
+            raise Conflict(f"There is a file of the name {target.name}", hint="Use another name.")
+        for end, picture in pictures.items():
+            put_new(picture, target.with_name(target.stem + end))
+        _remove_empty(server.folders, source)
         return _describe(server.folders, wanted.to).model_dump()
 
     async with server.saving:
@@ -131,11 +131,17 @@ async def move(request: web.Request) -> web.Response:
 
 @table.add("DELETE", "/workflows/{name:.+}", status=204)
 async def delete(request: web.Request) -> web.Response:
-    """Remove a workflow from the data folder, and its folder when nothing else is in it; the templates stay."""
+    """Remove a workflow from the data folder with the picture beside it, and its folder when nothing else is in it; the templates stay."""
     server = server_of(request)
     path = _own_existing(server.folders, request.match_info["name"])
+
+    def removed() -> None:
+        for file in (path, *pictures_beside(path).values()):
+            file.unlink(missing_ok=True)
+        _remove_empty(server.folders, path)
+
     async with server.saving:
-        await asyncio.to_thread(_remove, server.folders, path)
+        await asyncio.to_thread(removed)
     return web.Response(status=204)
 
 
@@ -165,7 +171,7 @@ def _describe(folders: Folders, name: str) -> WorkflowEntry:
         description=told.get("description") or own.get("description") or "",
         template=shipped and (bool(told) or not shared),
         writable=path.is_relative_to(folders.workflows),
-        preview=has_picture_beside(path),
+        preview=bool(pictures_beside(path)),
         size=status.st_size,
         modified=status.st_mtime,
     )
@@ -204,16 +210,10 @@ def _check_revision(path: Path, opened: int, new: int, limits: Limits) -> None:
         raise BadRequest(f"The document has the revision {new}, which is not greater than {opened}", hint="Count it up when saving.")
 
 
-def _named(name: str) -> str:
+def _own(folders: Folders, name: str) -> Path:
     if not name.endswith(".json"):
         raise BadRequest("The name of a workflow ends in .json")
-    if any(part.startswith(".") for part in parts_of(name)):
-        raise BadRequest("A part of the name starts with a dot: such files are hidden", hint="Use another name.")
-    return name
-
-
-def _own(folders: Folders, name: str) -> Path:
-    return inside(folders.workflows, _named(name))
+    return new_file(folders.workflows, name)
 
 
 def _existing(folders: Folders, name: str) -> Path:
@@ -230,8 +230,8 @@ def _own_existing(folders: Folders, name: str) -> Path:
     return path
 
 
-def _remove(folders: Folders, path: Path) -> None:
-    path.unlink(missing_ok=True)
+def _remove_empty(folders: Folders, path: Path) -> None:
+    """Remove the folders that the file left empty."""
     for parent in path.parents:
         if parent == folders.workflows:
             return

@@ -1,0 +1,82 @@
+"""What would grow without end in the data folder is cleared away: when the server starts, and every few hours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.graph.folders import LAYOUT, Folders
+from engine.graph.saving import is_part
+
+log = logging.getLogger("easel.files")
+
+EVERY_SECONDS = 6 * 3600.0
+LEFT_SECONDS = 24 * 3600.0
+"""A file that is half written and has not grown for a day was left by a process that was killed."""
+_PREPARED_PART = re.compile(r"[0-9a-f]{64}\.part")
+"""What the prepared entries and pictures of trainings are called while they are written."""
+YOUNG_SECONDS = 3600.0
+"""Files younger than this stay, however many there are: a job may be about to use them."""
+
+
+async def sweep_now_and_then(folders: Folders, max_temp: int) -> None:
+    """Until it is cancelled."""
+    while True:
+        try:
+            await asyncio.to_thread(sweep, folders, max_temp)
+        except OSError as error:
+            log.warning("The data folder could not be swept: %s", error)
+        await asyncio.sleep(EVERY_SECONDS)
+
+
+def sweep(folders: Folders, max_temp: int) -> None:
+    """Remove what killed processes left half written, and the oldest files of temp and of the pictures made for trainings over
+    `max_temp` bytes. What is remembered of such pictures is dropped when they are asked for, and they are made again."""
+    now = time.time()
+    for entry in _below([folders.data / name for name in LAYOUT]):
+        if (is_part(entry.name) or _PREPARED_PART.fullmatch(entry.name)) and _status(entry).st_mtime < now - LEFT_SECONDS:
+            log.info("Removed %s, which was never finished", os.path.relpath(entry.path, folders.data))
+            _remove(entry.path)
+    for folder in (folders.temp, folders.state / "made_pictures"):
+        _trim(folder, max_temp, now - YOUNG_SECONDS)
+
+
+def _trim(folder: Path, limit: int, before: float) -> None:
+    files = sorted(((_status(entry), entry.path) for entry in _below([folder])), key=lambda file: file[0].st_mtime)
+    excess = sum(status.st_size for status, _ in files) - limit
+    for status, path in files:
+        if excess <= 0 or status.st_mtime >= before:
+            return
+        _remove(path)
+        excess -= status.st_size
+
+
+def _below(folders: list[Path]) -> Iterator[os.DirEntry[str]]:
+    """All files below these folders; links are not followed."""
+    pending = [str(folder) for folder in folders]
+    while pending:
+        try:
+            entries = list(os.scandir(pending.pop()))
+        except OSError:
+            continue  # it is not there, or gone since it was listed
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                pending.append(entry.path)
+            else:
+                yield entry
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
+    return entry.stat(follow_symlinks=False)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError as error:  # gone already, or in use on Windows
+        log.info("%s stays: %s", Path(path).name, error.strerror)
