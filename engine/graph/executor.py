@@ -36,6 +36,7 @@ from engine.graph.registry import Registry
 from engine.graph.reporting import Report
 from engine.graph.run import Run
 from engine.graph.steps import Kind, Step
+from engine.log_lines import about
 
 if TYPE_CHECKING:
     from engine.graph.folders import Folders
@@ -199,6 +200,10 @@ class _Active:
 
     @garbage.not_collected()
     def work(self) -> Callable[[], None]:
+        with about(self._job.id):
+            return self._plan()
+
+    def _plan(self) -> Callable[[], None]:
         executor = self._executor
         try:
             numerics = short_hash(json.dumps(executor.numerics, sort_keys=True, default=str).encode()).hex()
@@ -229,7 +234,7 @@ class _Active:
         )  # fmt: skip
         run.performer = Work(
             run, lanes=executor.lanes, cache=executor.cache, planner=planner, cancel=self._cancel, around=executor._around,
-            context_of=self._context, stamps=executor.stamps, measure=executor.measure,
+            context_of=self._context, stamps=executor.stamps, measure=executor.measure, job_id=self._job.id,
         )  # fmt: skip
         return run
 

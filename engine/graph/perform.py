@@ -26,6 +26,7 @@ from engine.graph.reporting import failure_of
 from engine.graph.results import Blocked, Expand
 from engine.graph.run import Run
 from engine.graph.steps import Assembly, Step
+from engine.log_lines import about
 
 Around = Callable[[NodeInfo, dict[str, Any]], AbstractContextManager[Any]]
 
@@ -50,9 +51,10 @@ class Work:
     def __init__(
         self, run: Run, *, lanes: Lanes, cache: Cache, planner: Planner, cancel: CancelToken, around: Around,
         context_of: Callable[[Step, Call], Context], stamps: Callable[[dict[str, Any]], tuple[FileStamp, ...]],
-        measure: Measure | None = None,
+        measure: Measure | None = None, job_id: str = "",
     ) -> None:  # fmt: skip
         self._run = run
+        self._job_id = job_id
         self._lanes = lanes
         self._cache = cache
         self._planner = planner
@@ -66,12 +68,13 @@ class Work:
 
     def work(self, step: Step) -> Callable[[], None]:
         """Run outside the lock; what it returns is run under it. Whatever goes wrong is the step's failure."""
-        try:
-            if step.loading:
-                return partial(self._run.loaded, step, self._cache.get(step.digest)[0])
-            return self._attempt(step)
-        except BaseException as error:  # noqa: BLE001  (a node may raise anything, SystemExit too; the run goes on)
-            return self._failure(step, error, {})
+        with about(self._job_id, step.node.display_id):
+            try:
+                if step.loading:
+                    return partial(self._run.loaded, step, self._cache.get(step.digest)[0])
+                return self._attempt(step)
+            except BaseException as error:  # noqa: BLE001  (a node may raise anything, SystemExit too; the run goes on)
+                return self._failure(step, error, {})
 
     def stop(self) -> None:
         self._lanes.call_in_loop(self._cancel_tasks)

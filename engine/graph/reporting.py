@@ -27,6 +27,7 @@ from engine.graph.events import (
 from engine.graph.records import Record, RecordStore
 from engine.graph.steps import Step
 from engine.graph.wire import json_fault
+from engine.log_lines import log_id
 
 _BATCH = 5_000
 _BATCH_SECONDS = 2.0
@@ -174,7 +175,8 @@ def _class_type(step: Step) -> str:
 
 
 def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> EaselError:
-    """The typed error of a node that raised: its own if it is one, else NodeFailed with what was raised, where, and with what inputs."""
+    """The typed error of a node that raised: its own if it is one, else NodeFailed with what was raised, where, and with what inputs, and
+    under which `log_id` it stands in the log."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
         place = place.tb_next
@@ -196,6 +198,7 @@ def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> Ease
         "exception_type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
         "traceback": lines,
         "inputs": {key: short_text(value) for key, value in values.items()},
+        "log_id": log_id(),
         **{key: short_text(value) if json_fault(value) else value for key, value in typed.details.items()},
     }
     return typed

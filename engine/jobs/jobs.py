@@ -22,6 +22,7 @@ from engine.jobs.states import State
 from engine.jobs.store import JobStore
 from engine.jobs.supervisor import Supervisor
 from engine.jobs.tasks import Tasks
+from engine.log_lines import about
 
 log = logging.getLogger("easel.jobs")
 
@@ -51,7 +52,8 @@ class Jobs:
     async def start(self) -> None:
         """Take up what the last run left: a job that was running is interrupted, and waits again or is parked."""
         for job in await self.store.running():
-            log.warning("Job %s was running when Easel ended", job.id)
+            with about(job.id):
+                log.warning("The job was running when Easel ended")
             await self.store.interrupt(job.id, "Easel ended while the job ran", Result(), crashed=True, park_after=PARK_AFTER)
         self._line = Line(await self.store.waiting())
         self._paused = await self.store.queue_paused()
@@ -308,7 +310,8 @@ class Jobs:
         job = await self.store.finish(running.job.id, state, reason, running.result, rows)
         self.journal.saved(job.id)
         self._running = None
-        log.info("Job %s: %s after %.1f s%s", job.id, state, (job.finished or 0) - (job.started or 0), f": {reason}" if reason else "")
+        with about(job.id):
+            log.info("The job ended after %.1f s: %s", (job.finished or 0) - (job.started or 0), f"{state}, {reason}" if reason else state)
         self._tell(lambda listener: listener.on_events(job, running.result, [last], ()))
         self._tell_queue()
         self._over(job)
@@ -332,7 +335,8 @@ class Jobs:
             last = self._event(job, events.JobFinished, running.sequence + 1, state=State.CANCELLED.value)
             await self._finish(running, State.CANCELLED, last)
             return
-        log.error("Job %s: %s%s", job.id, reason, where)
+        with about(job.id, node or ""):
+            log.error("The job stopped: %s%s", reason, where)
         crashed = running.taken  # else it was sent to a worker that was dying already, which is not the job's doing
         job = await self.store.interrupt(job.id, f"{reason}{where}", running.result, crashed=crashed, park_after=PARK_AFTER)
         changes = {"state": job.state.value, "reason": job.reason}
@@ -359,7 +363,8 @@ class Jobs:
                 return
             await asyncio.sleep(0.05)
         if self._running is running and not self._stopping:
-            log.warning("Job %s did not stop within %g s of being cancelled: its process is ended", running.job.id, self._cancel_grace)
+            with about(running.job.id):
+                log.warning("The job did not stop within %g s of being cancelled: its process is ended", self._cancel_grace)
             self._supervisor.kill()
 
     async def _drain(self) -> None:

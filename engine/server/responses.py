@@ -13,6 +13,7 @@ from engine.errors import BadRequest, EaselError
 from engine.graph.limits import Limits
 from engine.graph.strict_json import read_json
 from engine.graph.wire import dump_json
+from engine.log_lines import log_id
 from engine.server.access import is_loopback
 from engine.server.state import server_of
 
@@ -106,9 +107,10 @@ async def errors_to_json(request: web.Request, handler: Handler) -> web.StreamRe
     except (ConnectionResetError, TimeoutError):
         raise
     except Exception:
-        log.exception("%s %s failed", request.method, request.rel_url.raw_path)
+        name = log_id()
+        log.exception("Log id %s: %s %s failed", name, request.method, request.rel_url.raw_path)
         text = "The server met an error of its own; its log has the details"
-        return json_response({"error": {"code": "internal", "message": text, "hint": ""}}, 500)
+        return json_response({"error": {"code": "internal", "message": text, "hint": "", "details": {"log_id": name}}}, 500)
 
 
 def error_response(error: EaselError) -> web.Response:

@@ -18,15 +18,16 @@ import psutil
 from engine.errors import EaselError
 from engine.graph import garbage
 from engine.graph.cancel import CancelToken
-from engine.graph.events import Event, JobFinished
+from engine.graph.events import Event, JobFinished, NodeFailedEvent
 from engine.graph.wire import Frame, decode_graph, dump_json
-from engine.log_lines import log_to
+from engine.log_lines import about, log_id, log_to
 from engine.settings import Settings
 from engine.worker.channel import Alive, Channel, EventSender
 from engine.worker.questions import QUESTIONS
 from engine.worker.runtime import Runtime
 
 log = logging.getLogger("easel.worker")
+node_log = logging.getLogger("easel.node")
 
 LEAVE_SECONDS = 4.0
 _REQUESTS = {"cancel": CancelToken.cancel, "give_way": CancelToken.give_way, "finish": CancelToken.finish}
@@ -84,9 +85,10 @@ class Service:
         try:
             answer = dump_json(QUESTIONS[frame.header["kind"]](json.loads(frame.parts[0])))
         except Exception as error:  # the question's fault or ours: whoever asked is told, the worker goes on
+            told = _describe(error)
             if not isinstance(error, EaselError):
-                log.exception("The question %s could not be answered", frame.header["kind"])
-            self._channel.send({**header, "error": _describe(error)})
+                log.exception("Log id %s: the question %s could not be answered", told["details"]["log_id"], frame.header["kind"])
+            self._channel.send({**header, "error": told})
         else:
             self._channel.send(header, (answer,))
 
@@ -101,6 +103,10 @@ class Service:
                 self._channel.send({"type": "forgot", "jobs": frame.header["jobs"]})
 
     async def _run_job(self, frame: Frame) -> None:
+        with about(frame.header["job"]["id"]):
+            await self._run_about(frame)
+
+    async def _run_about(self, frame: Frame) -> None:
         head, (graph, prompt, extra_json) = frame.header["job"], frame.parts
         extra = json.loads(extra_json)
         token = self._tokens[head["id"]]
@@ -112,6 +118,8 @@ class Service:
             nonlocal last, finished
             last = event.sequence
             finished = finished or isinstance(event, JobFinished)
+            if isinstance(event, NodeFailedEvent):
+                _log_failure(event)
             sender.emit(event)
 
         try:
@@ -126,9 +134,10 @@ class Service:
                 workflow=_workflow_name(extra),
             )
         except Exception as error:  # a fault of the engine itself: the job fails, the worker goes on
-            log.exception("Job %s could not be run", head["id"])
+            told = _describe(error)
+            log.exception("Log id %s: the job could not be run", told["details"].setdefault("log_id", log_id()))
             if not finished:
-                emit(JobFinished(job_id=head["id"], sequence=last + 1, time=time.time(), state="failed", error=_describe(error)))
+                emit(JobFinished(job_id=head["id"], sequence=last + 1, time=time.time(), state="failed", error=told))
         finally:
             sender.close()
             if self._tokens.get(head["id"]) is token:  # else the same id was deleted and submitted anew meanwhile
@@ -153,7 +162,17 @@ def _describe(error: Exception) -> dict[str, Any]:
     if isinstance(error, EaselError):
         return error.to_json()
     text = "".join(traceback.format_exception_only(error)).strip()
-    return EaselError(f"The engine met an error of its own: {text}", hint="The log has the details.").to_json()
+    details = {"log_id": log_id()}
+    return EaselError(f"The engine met an error of its own: {text}", hint="The log has the details.", details=details).to_json()
+
+
+def _log_failure(event: NodeFailedEvent) -> None:
+    """Errors that are raised on purpose say what to do; of others the log says where in the code."""
+    error = event.error or {}
+    lines = "" if event.exception_type.startswith(f"{EaselError.__module__}.") else "".join(event.traceback)
+    with about(event.job_id, event.display_id):
+        hint = f" {error['hint']}" if error["hint"] else ""
+        node_log.error("%s", f"Log id {error['details']['log_id']}: {error['message']}{hint}\n{lines}".rstrip())
 
 
 def main() -> None:

@@ -36,6 +36,12 @@ def complain(ctx: Context) -> Shown:
     \"\"\"Say something in the log.\"\"\"
     ctx.log.warning("<b>half</b> of it")
     return Shown({"text": ["said"]})
+
+@node("Break", category="test", output_node=True, cache="always_run")
+def break_it(ctx: Context) -> Shown:
+    \"\"\"Fail as nobody meant it to.\"\"\"
+    ctx.log.warning("it cracks")
+    return Shown({"text": [{}["lost"]]})
 """
 
 LEAVE = """async () => {

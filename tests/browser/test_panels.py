@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,10 @@ pytestmark = pytest.mark.browser
 NODES = "#outline li"
 
 
-def run(page: Page) -> None:
+def run(page: Page, state: str = "succeeded") -> None:
     page.focus("#canvas")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_attribute("data-state", "succeeded", timeout=300_000)
+    expect(page.locator("#status")).to_have_attribute("data-state", state, timeout=300_000)
 
 
 def panel(page: Page, name: str) -> None:
@@ -173,6 +174,35 @@ def test_the_log_shows_what_the_worker_says_by_level(page: Page, server: Server)
     expect(lines.filter(has_text="half")).to_have_count(1)
     page.get_by_label("Least level").select_option("error")
     expect(lines).to_have_text("Nothing was said at this level.")
+
+
+def test_the_log_id_of_a_failure_is_copied_and_leads_to_its_lines(page: Page) -> None:
+    nodes = {name: {"class_type": kind, "inputs": {}} for name, kind in (("fine", "Complain"), ("fail", "Break"), ("also", "Break"))}
+    drop(Canvas(page), "fails.json", easel(nodes).encode())
+    expect(page.locator(NODES)).to_have_count(3)
+    run(page, "failed")
+    problems = page.locator("#problems li")
+    expect(problems).to_have_count(2)
+    first = page.locator("#problems li[data-node=fail]")
+    first.get_by_role("button", name="Copy the log id").click()
+    name = page.evaluate("navigator.clipboard.readText()")
+    assert re.fullmatch("[0-9a-f]{8}", name)
+    expect(first).to_contain_text(name)
+    first.get_by_role("button", name="Open the log there").click()
+    lines = page.locator("ol.log li")
+    expect(lines.filter(has_text=f"Log id {name}: Break failed: KeyError: 'lost'")).to_be_focused()
+    expect(lines.filter(has_text="it cracks")).to_have_count(1)
+    expect(lines.filter(has_text="Traceback")).to_have_count(1)
+    expect(lines.filter(has_text="half")).to_have_count(0)
+    page.get_by_label("Node", exact=True).select_option("")
+    expect(lines.filter(has_text="it cracks")).to_have_count(2)
+    expect(lines.filter(has_text="half")).to_have_count(1)
+    page.get_by_label("Job", exact=True).select_option(label="The job on the canvas")
+    page.get_by_label("Node", exact=True).select_option(label="Complain")
+    expect(lines.filter(has_text="half")).to_have_count(1)
+    expect(lines.filter(has_text="cracks")).to_have_count(0)
+    page.evaluate("easel.events.emit('log', { id: '00000000' })")
+    expect(lines.filter(has_text="00000000 is not among the last 2000 lines")).to_have_count(1)
 
 
 def test_record_says_why(page: Page) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
+from engine.log_lines import Lines, about
 from engine.server.log_book import LONGEST_LINE, MOST_LINES, LogBook
 from tests.server.serving import make_data, serving
 from tests.server.test_v1 import easel, over, submit
@@ -21,6 +25,27 @@ def talk(ctx: Context) -> Shown:
     ctx.log.warning("half of %s", "it")
     print("merely printed", file=sys.stderr)
     return Shown({"text": []})
+'''
+
+BREAK = '''
+import asyncio
+from engine.errors import InvalidInput
+from engine.graph import Context, Shown, node
+
+@node("Break", category="test", output_node=True, cache="always_run")
+def break_it(ctx: Context, words: str = "") -> Shown:
+    """Fail, on purpose or by accident."""
+    ctx.log.warning("%s begins", ctx.node_id)
+    if words:
+        raise InvalidInput(words, hint="Write nothing.")
+    return Shown({"text": [{}["lost"]]})
+
+@node("BreakLater", category="test", output_node=True, cache="always_run")
+async def break_later(ctx: Context) -> Shown:
+    """Fail after a while."""
+    await asyncio.sleep(0.01)
+    ctx.log.warning("%s begins", ctx.node_id)
+    raise ValueError("late")
 '''
 
 
@@ -81,10 +106,71 @@ def test_a_message_whose_arguments_do_not_fit_stops_nobody():
     assert said(book) == [("warning", "easel.test", "%d pictures ('no',)")]
 
 
-@pytest.mark.parametrize("query", ["after=x", "after=-1", "level=info"])
+@pytest.mark.parametrize("query", ["after=x", "after=-1", "level=info", f"job={'x' * 201}"])
 async def test_odd_questions_are_refused(data, query):
     async with serving(data) as api:
         await api.json("GET", f"/api/v1/system/log?{query}", 400)
+
+
+def test_lines_know_what_they_are_about():
+    book = LogBook()
+    stream = io.StringIO()
+    log = logging.Logger("easel.test")
+    for handler in (book, logging.StreamHandler(stream)):
+        handler.setFormatter(Lines())
+        log.addHandler(handler)
+    with about("my job: 1=2", "outer:ü x"):
+        log.warning("first\nof two")
+        with about("other"):
+            log.info("in between")
+    log.error("of nobody job=forged node=forged: text")
+    book.worker_said(stream.getvalue() + "printed\n")
+    here, there = ([line for line in book.after(0) if line.source == source] for source in ("server", "worker"))
+    assert [(line.job, line.node, line.text) for line in here] == [
+        ("my job: 1=2", "outer:ü x", "first\nof two"),
+        ("other", "", "in between"),
+        ("", "", "of nobody job=forged node=forged: text"),
+    ]
+    assert [(line.job, line.node, line.text) for line in there] == [
+        ("my job: 1=2", "outer:ü x", "first"),
+        ("my job: 1=2", "outer:ü x", "  of two"),
+        ("other", "", "in between"),
+        ("", "", "of nobody job=forged node=forged: text"),
+        ("", "", "printed"),
+    ]
+    assert book.after(0, node="outer") == book.after(0, job="my job: 1=2") == [here[0], *there[:2]]
+    assert book.after(0, node="out") == [] == book.after(0, job="other", node="outer")
+
+
+async def test_what_a_node_says_and_why_it_failed_is_found_by_its_job_and_by_its_id(tmp_path):
+    data = make_data(tmp_path / "data")
+    (data / "custom_nodes" / "break.py").write_text(BREAK)
+    async with serving(data) as api:
+        told = {"class_type": "Break", "inputs": {"words": "on purpose"}}
+        nodes = {"first": {"class_type": "Break", "inputs": {}}, "second": told, "later": {"class_type": "BreakLater", "inputs": {}}}
+        jobs = [await over(api, (await submit(api, easel(nodes)))["id"]) for _ in range(2)]
+        for job in jobs:
+            found = {failure["node_id"]: failure["error"] for failure in job["failures"]}
+            last = {"  KeyError: 'lost'", "  ValueError: late", *(error["details"]["log_id"] for error in found.values())}
+            async with asyncio.timeout(60):  # what a worker prints comes by another way than what it computes
+                while [text for text in last if text not in await text_of(api, job["id"])]:
+                    await asyncio.sleep(0.01)
+            for node, text in (("first", "KeyError: 'lost'"), ("second", "on purpose"), ("later", "ValueError: late")):
+                lines = await lines_of(api, job["id"], node)
+                assert {(line["job"], line["node"]) for line in lines} == {(job["id"], node)}
+                assert lines[0]["text"] == f"{node} begins"
+                told = [line for line in lines if found[node]["details"]["log_id"] in line["text"]]
+                assert len(told) == 1 and told[0]["level"] == "error" and text in told[0]["text"]
+                assert any("Traceback" in line["text"] for line in lines) == (node != "second")
+        assert len({failure["error"]["details"]["log_id"] for job in jobs for failure in job["failures"]}) == 6
+
+
+async def lines_of(api, job: str, node: str = "") -> list[dict[str, Any]]:
+    return (await api.json("GET", "/api/v1/system/log?" + urlencode({"job": job, "node": node})))["lines"]
+
+
+async def text_of(api, job: str) -> str:
+    return "\n".join(line["text"] for line in await lines_of(api, job))
 
 
 async def test_a_page_reads_what_nodes_say(tmp_path):

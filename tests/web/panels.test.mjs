@@ -4,7 +4,7 @@ import { test } from "node:test";
 globalThis.navigator ??= /** @type {any} */ ({ platform: "" }); // node knows it since version 21
 const { addNode, connect, entryOf, inputsOf, nodesOf } = await import("../../web/editor/document.js");
 const { read } = await import("../../web/editor/json.js");
-const { chosen } = await import("../../web/panels/log.js");
+const { chosen, told } = await import("../../web/panels/log.js");
 const { mostStrokes } = await import("../../web/panels/mask_editor.js");
 const { startsIn } = await import("../../web/panels/queue.js");
 const { listen } = await import("../../web/panels/stream.js");
@@ -24,11 +24,17 @@ test("strokes of a mask that can be taken back fill no memory, however large the
   assert.equal(mostStrokes(20_000, 20_000), 1);
 });
 
-test("the log is chosen by level and words", () => {
-  const line = (level, text, source = "worker") => ({ number: 1, time: 0, source, level, name: "easel.node", text });
-  const lines = [line("debug", "small talk"), line("info", "Ready to run"), line("warning", "half of it"), line("error", "it broke", "server")];
-  assert.deepEqual(chosen(lines, "warning", "").map((found) => found.text), ["half of it", "it broke"]);
-  assert.deepEqual(chosen(lines, "debug", "WORKER ready").map((found) => found.text), ["Ready to run"]);
+test("the log is chosen by level, words, job and node", () => {
+  const line = (level, text, source = "worker", job = "", node = "") => ({ number: 1, time: 0, source, level, name: "easel.node", job, node, text });
+  const lines = [line("debug", "small talk"), line("info", "Ready to run"), line("warning", "half of it", "worker", "a", "scale"), line("error", "it broke", "server", "a", "big:scale"), line("info", "other", "worker", "b", "bigger")];
+  const texts = (filter) => chosen(lines, { least: "debug", words: "", job: "", node: "", ...filter }).map((found) => found.text);
+  assert.deepEqual(texts({ least: "warning" }), ["half of it", "it broke"]);
+  assert.deepEqual(texts({ words: "WORKER ready" }), ["Ready to run"]);
+  assert.deepEqual(texts({ job: "a" }), ["half of it", "it broke"]);
+  assert.deepEqual(texts({ node: "big" }), ["it broke"], "what lies in a subgraph is part of it");
+  assert.deepEqual(texts({ job: "b", node: "scale" }), []);
+  assert.deepEqual(told(lines, "job"), ["b", "a"]);
+  assert.deepEqual(told(lines, "node"), ["bigger", "big:scale", "scale"]);
 });
 
 test("a stream that the server refused is asked for again, until nobody listens", () => {

@@ -34,7 +34,7 @@ test("why a job failed is known from its events alone, of its last attempt", () 
   assert.deepEqual(shown.failures, []);
   shown.hear(event("node_failed", { error: { message: "oh no", hint: "be better" }, exception_type: "ValueError" }));
   shown.hear(event("job_finished", { state: "failed", error: { message: "oh no" } }));
-  assert.deepEqual(shown.failures, [{ message: "oh no", hint: "be better", node_id: "a" }]);
+  assert.deepEqual(shown.failures, [{ message: "oh no", hint: "be better", node_id: "a", job: shown.id }]);
 });
 
 test("a job that fails without a node that did says why, too", () => {

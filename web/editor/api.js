@@ -4,7 +4,8 @@
 import { write } from "./json.js";
 import { t } from "./words.js";
 
-/** @typedef {{message: string, hint?: string, node_id?: string | null, code?: string, details?: any, input?: string}} Problem */
+/** @typedef {{message: string, hint?: string, node_id?: string | null, code?: string, details?: any, input?: string, job?: string}} Problem details.log_id: where
+ *   it stands in the log; job: in which it happened */
 /** @typedef {{id: string, state: string, number: number, created: number, started: number | null, finished: number | null, reason: string, total: number,
  *   targets: string[], attempt: number, progress?: any, outputs?: Record<string, any> | null, failures?: any[] | null}} Job */
 /** @typedef {{filename: string, subfolder?: string, type?: string}} FileRecord */

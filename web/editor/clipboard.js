@@ -4,6 +4,7 @@ import { extract, merge } from "./document.js";
 import { placeImage } from "./images.js";
 import { write } from "./json.js";
 import { isTyping } from "./keys.js";
+import { t } from "./words.js";
 import { open } from "./workflow_file.js";
 
 /** @typedef {import("./app.js").App} App */
@@ -14,12 +15,20 @@ let pointer = null;
 /** @param {App} app */
 const copied = ({ editor }) => write(extract(editor.placed(), editor.selection));
 
+/** Browsers give the clipboard to pages of this machine and of https only. Throws DOMException where there is none. */
+function clipboard() {
+  if (!window.isSecureContext) throw new DOMException(t("browser.no-clipboard"));
+  return navigator.clipboard;
+}
+
+/** @param {string} text */
+export const copyText = async (text) => clipboard().writeText(text);
 /** @param {App} app */
-export const copyNodes = (app) => navigator.clipboard.writeText(copied(app));
+export const copyNodes = (app) => copyText(copied(app));
 
 /** @param {App} app @param {boolean} linked links to nodes that are here stay */
 export async function pasteNodes(app, linked) {
-  paste(app, await navigator.clipboard.readText(), linked);
+  paste(app, await clipboard().readText(), linked);
 }
 
 /** @param {App} app @param {string} text @param {boolean} linked */

@@ -85,6 +85,7 @@ const TABLE = [
   { id: "mute", group: "nodes", keys: ["Mod+m"], icon: "mute", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "mute"), "Mute"), when: chosen },
   { id: "bypass", group: "nodes", keys: ["Mod+b"], icon: "bypass", run: ({ editor }) => editor.edit(toggleMode(editor.doc, editor.selection, "bypass"), "Bypass"), when: chosen },
   { id: "about", group: "nodes", keys: ["i"], icon: "help", run: async (app) => (await import("./node_help.js")).showHelp(app, [...app.editor.selection][0]), when: chosen },
+  { id: "node-log", group: "nodes", keys: [], icon: "log", run: ({ editor }) => editor.events.emit("log", { node: editor.path + [...editor.selection][0] }), when: chosen },
   { id: "collapse", group: "nodes", keys: ["Alt+c"], icon: "collapse", run: collapse, when: chosen },
   { id: "pin", group: "nodes", keys: ["p"], run: pin, when: chosen },
   { id: "reroute", group: "nodes", keys: [], run: rerouteChosen, when: chosen },

@@ -1,5 +1,6 @@
 // What parts of the page tell each other. `on` gives back the function that stops listening.
 
+/** @typedef {{job?: string, node?: string, id?: string}} LogPlace what the log is opened for: a job, a node, a failure by its log id */
 /**
  * @typedef {object} Told
  * @property {null} document the document changed: an edit, an undo, or another file
@@ -15,6 +16,8 @@
  * @property {null} keys commands have other keys
  * @property {string} refused why a link was not made
  * @property {{node: string, source: string}} picture a picture on a node was clicked
+ * @property {LogPlace} log somebody wants to read what the log says
+ * @property {string} copy a text for the clipboard
  * @property {{ready: boolean, text: string}} server whether it answers and its worker is up
  */
 

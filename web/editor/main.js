@@ -1,7 +1,7 @@
 // The page comes up: its parts are made and joined, and what was open is opened again, or the first workflow.
 
 import { App } from "./app.js";
-import { bindClipboard } from "./clipboard.js";
+import { bindClipboard, copyText } from "./clipboard.js";
 import { COMMANDS, panelCommands } from "./commands.js";
 import { showPicture } from "./dialogs.js";
 import { Dock } from "./dock.js";
@@ -48,6 +48,11 @@ bindClipboard(app);
 bindDrop(app);
 Object.assign(window, { easel: app }); // for the browser's console, and for tests
 events.on("picture", ({ node, source }) => showPicture(source, t("file.result-of", { node: editor.scene.nodes.get(node)?.title ?? node })));
+events.on("log", (place) => app.guard(async () => (await import("../panels/log.js")).showLog(app, place)));
+events.on("copy", (text) => app.guard(async () => {
+  await copyText(text);
+  app.say(t("page.copied", { text }));
+}));
 events.on("refused", (text) => app.say(t("link.not-made", { why: text })));
 
 /** What this page had open before it was loaded again, or the first workflow. */

@@ -59,7 +59,7 @@ export function openCanvasMenu(app, at) {
 
 /** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
 const nodeItems = (app, id, at) => [
-  ...items(app, ["run-to", "rename", "edit-values", "about"]),
+  ...items(app, ["run-to", "rename", "edit-values", "about", "node-log"]),
   ...(app.editor.scene.nodes.get(id)?.face.known ? [] : [{ title: t("menu.replace"), run: () => replace(app, id) }]),
   ...subgraphItems(app, id, at),
   null,

@@ -45,11 +45,12 @@ export class Notices {
       const input = problem.input ?? problem.details?.input_name;
       const where = `${title}${input ? `, ${String(input).replaceAll("_", " ")}` : ""}: `;
       const line = this.say({ text: title ? where + inPlace(problem.message) : problem.message, kind: "error", hint: problem.hint ?? "" });
+      if (problem.details?.log_id) line.append(logPlace(editor.events, { job: problem.job, node: flat, id: problem.details.log_id }));
       if (!title) continue;
       line.dataset.node = flat;
       const show = Object.assign(document.createElement("button"), { type: "button", textContent: t("page.show") });
       show.addEventListener("click", () => editor.reveal(flat));
-      line.lastElementChild?.before(show);
+      line.querySelector(".icon-button")?.before(show);
     }
   }
 
@@ -61,4 +62,15 @@ export class Notices {
   clear() {
     this.list.replaceChildren();
   }
+}
+
+/** Where a failure stands in the log. @param {import("./events.js").Events} events @param {{job?: string, node: string, id: string}} place */
+function logPlace(events, place) {
+  const words = Object.assign(document.createElement("small"), { className: "log-id", textContent: `${t("log.id", { id: place.id })} ` });
+  for (const [title, act] of /** @type {[string, () => void][]} */ ([[t("log.copy-id"), () => events.emit("copy", place.id)], [t("log.open"), () => events.emit("log", place)]])) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: title });
+    button.addEventListener("click", act);
+    words.append(button);
+  }
+  return words;
 }

@@ -131,7 +131,7 @@ export class Run {
       case "job_finished":
       case "job_interrupted":
         Object.assign(this, { state: event.state, until: event.time });
-        if (["failed", "parked"].includes(event.state) && !this.failures.length) this.failures = [event.error ?? { message: event.reason || t("run.failed-somehow") }];
+        if (["failed", "parked"].includes(event.state) && !this.failures.length) this.failures = [{ message: event.reason || t("run.failed-somehow"), ...event.error, job: this.id }];
         for (const [node, told] of this.states) if (told.state === "running") this.states.delete(node);
         break;
       case "nodes_cached":
@@ -152,7 +152,7 @@ export class Run {
     }
     if (event.type === "node_failed") {
       const message = event.error?.message ?? event.exception_type;
-      this.failures = [...this.failures, { ...event.error, message, node_id: event.display_id || event.node_id }];
+      this.failures = [...this.failures, { ...event.error, message, node_id: event.display_id || event.node_id, job: this.id }];
     }
     if (["node_finished", "node_failed", "node_blocked"].includes(event.type)) this.over.add(event.node_id);
     for (const id of ids) {

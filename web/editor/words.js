@@ -23,6 +23,7 @@ const PAGE = {
   "page.cancel": "Cancel", "page.close": "Close", "page.delete": "Delete", "page.dismiss": "Dismiss", "page.show": "Show", "page.more": "More",
   "page.nothing-matches": "Nothing matches",
   "page.close-panel": "Close {panel}",
+  "page.copied": "Copied: {text}",
   "page.fault": "Something went wrong in the page: {why}",
   "page.fault.hint": "What you wrote is kept. If the page does not go on, load it again; the browser's console says more.",
 };
@@ -39,7 +40,7 @@ const STATUS = {
   "server.connecting": "Connecting", "server.silent": "The server does not answer", "server.starting": "The worker is starting",
   "server.ready": "Easel {version} on {device}", "server.this-machine": "this machine",
   "server.unreachable": "The server does not answer. Is it still running?", "server.refused": "The server answered {status}.",
-  "browser.refused": "The browser refused: {why}",
+  "browser.refused": "The browser refused: {why}", "browser.no-clipboard": "it gives the clipboard only to pages of this machine and of https",
 };
 
 const FILES = {
@@ -104,7 +105,7 @@ const COMMANDS = {
   "command.undo": "Undo", "command.redo": "Redo", "command.copy": "Copy", "command.paste": "Paste", "command.paste-linked": "Paste with the links to what is here",
   "command.duplicate": "Duplicate", "command.select-all": "Choose all nodes", "command.select-none": "Choose nothing; leave the subgraph",
   "command.select-downstream": "Choose all that follows", "command.delete": "Delete", "command.cut": "Cut", "command.heal": "Delete and join the links",
-  "command.add": "Add a node", "command.note": "Add a note", "command.edit-values": "Edit the values", "command.rename": "Rename", "command.about": "About the node", "command.menu": "Menu of the node",
+  "command.add": "Add a node", "command.note": "Add a note", "command.edit-values": "Edit the values", "command.rename": "Rename", "command.about": "About the node", "command.node-log": "Log of the node", "command.menu": "Menu of the node",
   "command.connect": "Connect the two chosen nodes", "command.mute": "Mute", "command.bypass": "Bypass", "command.collapse": "Collapse", "command.pin": "Pin to its place",
   "command.reroute": "Reroute the links of the outputs", "command.straighten": "Take the reroutes off the links",
   "command.group": "Group", "command.subgraph": "Make a subgraph", "command.enter": "Open the subgraph", "command.unpack": "Unpack the subgraph", "command.run-group": "Run the group of what is chosen",
@@ -168,11 +169,14 @@ const PANELS = {
   "queue.training": "Training", "queue.running": "Running", "queue.done": "{done} of {total} nodes", "queue.attempt": "attempt {count}", "queue.place": "{place}.", "queue.starts": "starts in about {time}",
   "queue.go-on": "Go on", "queue.first": "First", "queue.first.hint": "Run next", "queue.up": "Up", "queue.down": "Down", "queue.show": "Show", "queue.stop-save": "Stop and save",
   "queue.open": "Open", "queue.open.hint": "Open the graph of this job", "queue.record": "Record", "queue.record.hint": "Why each node ran, and how long it took", "queue.retry": "Try again", "queue.again": "Run again",
+  "queue.log": "Log", "queue.log.hint": "What was said while it ran",
   "queue.none": "Nothing has run yet.",
   "state.queued": "Queued", "state.running": "Running", "state.paused": "Paused", "state.interrupted": "Interrupted", "state.parked": "Parked", "state.succeeded": "Done", "state.failed": "Failed", "state.cancelled": "Cancelled",
   "record.none": "Run something first: here stands why each node ran or did not.", "record.sum": "{state}: {ran} ran, {cached} cached.", "record.sum-time": "{state} in {time}: {ran} ran, {cached} cached.",
   "record.node": "Node", "record.why": "Why", "record.time": "Time", "record.memory": "Memory", "record.longest": "The {most} that took longest of {count}.",
   "log.level": "Least level", "log.debug": "Everything", "log.info": "Info", "log.warning": "Warnings", "log.error": "Errors", "log.search": "Search the log", "log.copy": "Copy", "log.copied": "The log was copied.",
+  "log.job": "Job", "log.all-jobs": "All jobs", "log.this-job": "The job on the canvas", "log.node": "Node", "log.all-nodes": "All nodes",
+  "log.id": "Log id {id}", "log.copy-id": "Copy the log id", "log.open": "Open the log there", "log.gone": "{id} is not among the last {count} lines of the log; what the server wrote to its terminal may still have it.",
   "log.none": "Nothing was said at this level.", "log.lines": "Lines of the log", "log.server": "server", "log.worker": "worker",
 };
 

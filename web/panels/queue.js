@@ -3,6 +3,7 @@
 import { counted, t } from "../editor/words.js";
 import { thumbnailUrl } from "./addresses.js";
 import { button, confirmed, duration, el, moment } from "./dom.js";
+import { showLog } from "./log.js";
 import { showJob } from "./placing.js";
 import { showRecord } from "./record.js";
 import { listen } from "./stream.js";
@@ -143,6 +144,7 @@ function overRow(app, job, refresh) {
     el("span", { class: "row" },
       button(app, t("queue.open"), () => app.openJob(job.id), { title: t("queue.open.hint") }),
       button(app, t("queue.record"), () => showRecord(app, job.id), { title: t("queue.record.hint") }),
+      job.state !== "succeeded" && button(app, t("queue.log"), () => showLog(app, { job: job.id }), { title: t("queue.log.hint") }),
       job.state === "parked"
         ? button(app, t("queue.retry"), () => app.api.post(`jobs/${job.id}/release`))
         : button(app, t("queue.again"), () => app.api.post(`jobs/${job.id}/retry`)),

@@ -53,6 +53,8 @@ class SystemAnswer(Answer):
 
 class LogQuery(Query):
     after: Annotated[int, Field(ge=0, le=LARGEST_INT, description="Only lines with a greater number.")] = 0
+    job: Annotated[str, Field(max_length=200, description="Only lines about this job.")] = ""
+    node: Annotated[str, Field(max_length=1000, description="Only lines about this node, or about what lies in it.")] = ""
 
 
 class LogEntry(Answer):
@@ -61,6 +63,8 @@ class LogEntry(Answer):
     source: Literal["server", "worker"]
     level: Level
     name: str = Field(description="Of the part that said it; empty for what was merely printed.")
+    job: str = Field(description="The job that it is about; empty for none, or where the worker did not know.")
+    node: str = Field(description="The submitted node that it is about; empty for none.")
     text: str
 
 
@@ -122,7 +126,7 @@ async def system(request: web.Request) -> web.Response:
 async def log(request: web.Request) -> web.Response:
     """The last two thousand lines of the log, of the server and of its worker."""
     query, book = read_query(request, LogQuery), server_of(request).log_book
-    lines = [LogEntry.model_validate(vars(line)) for line in book.after(query.after)]
+    lines = [LogEntry.model_validate(vars(line)) for line in book.after(query.after, query.job, query.node)]
     return json_response(LogAnswer(lines=lines, last=book.last).model_dump())
 
 
