@@ -95,10 +95,10 @@ THIN = {
 @pytest.mark.parametrize("kind", THIN)
 def test_thin_tensors_whose_product_would_fill_the_memory(kind):
     """A megabyte in a file that asks for 160 gigabytes."""
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ValueError, match="numbers"):
         merged(torch.ones(64, 64), THIN[kind], 1.0)
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30
 
 
 @pytest.mark.parametrize("kind", [kind for kind in THIN if kind != "two thin matrices"])  # of these the product is never formed
@@ -133,10 +133,10 @@ def test_dimensions_below_zero(tmp_path):
 
 def test_names_of_endless_length_and_number_are_read_soon(checkpoint):
     tensors = {f"lora_unet_{'down_blocks_' * 2_000}{number}.lora_up.weight": torch.ones(1, 1) for number in range(200)}
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ModelFormatError) as caught:
         apply_lora(checkpoint.model, None, Lora(tensors), 1.0, 0)
-    assert time.perf_counter() - began < 20 and len(caught.value.message) < 2_000
+    assert time.process_time() - began < 20 and len(caught.value.message) < 2_000
 
 
 BOMBS = {

@@ -25,10 +25,10 @@ def with_header(path: Path, header: bytes, data: bytes = b"") -> Path:
 def test_a_shape_of_a_million_dimensions(tmp_path):
     shape = b",".join([b"9223372036854775807"] * 1_000_000)
     path = with_header(tmp_path / "x.safetensors", b'{"a":{"dtype":"F32","shape":[' + shape + b'],"data_offsets":[0,4]}}', b"1234")
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ModelFormatError, match="dimensions"):
         read_header(path)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 TRANSFORMER = "model.diffusion_model.input_blocks.1.1.transformer_blocks"
@@ -51,12 +51,12 @@ TRANSFORMER = "model.diffusion_model.input_blocks.1.1.transformer_blocks"
 def test_names_that_ask_for_a_network_of_any_size(tmp_path, names):
     found = {**small_checkpoint.tensors(), **{name: torch.empty(0) for name in names}}
     path = small_checkpoint.write(tmp_path / "x.safetensors", found)
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         load_checkpoint(path)
     except ModelFormatError as error:
         assert path.name in error.message and str(path) not in error.message
-    assert time.perf_counter() - began < 30
+    assert time.process_time() - began < 30
 
 
 @pytest.mark.parametrize("name", ["down_blocks.999999999.resnets.0.norm1.weight", "down_blocks.0.resnets.99999999.norm1.weight"])

@@ -121,7 +121,7 @@ def work(value: int = 0, seconds: float = 0.2) -> int:
 @node("Wait", category="test", lane="io")
 def wait(name: str, value: int = 0) -> int:
     CALLS.append(("Wait", name))
-    assert EVENTS[name].wait(10)
+    assert EVENTS[name].wait(60)
     return value
 
 
@@ -274,21 +274,40 @@ def watched(ctx: Context) -> int:
     return 1
 
 
+@node("Occupy", category="test", lane="device")
+def occupy(name: str) -> int:
+    """As Wait, on the device."""
+    assert EVENTS[name].wait(60)
+    return 0
+
+
 @node("Release", category="test")
-def release() -> int:
+def release(after: int = 0) -> int:
     EVENTS["never mind"].set()
     return 1
 
 
-@node("NapAndFail", category="test")
-async def nap_and_fail(value: int) -> int:
+@node("MeetAll", category="test")
+async def meet_all(value: int, count: int) -> int:
+    """Wait until so many of them have begun."""
+    CALLS.append(("MeetAll", value))
+    async with asyncio.timeout(60):
+        while sum(call[0] == "MeetAll" for call in CALLS) < count:
+            await asyncio.sleep(0.001)
+    return value
+
+
+@node("MeetAndFail", category="test")
+async def meet_and_fail(value: int) -> int:
+    """When all three have begun the first one ends, the second one fails and the last one goes on waiting."""
+    await meet_all(value, 3)
+    if value == 1:
+        raise ValueError(str(value))
     try:
-        await asyncio.sleep(0.05 * 8**value)
+        await asyncio.sleep(60 if value == 2 else 0)
     except asyncio.CancelledError:
         CALLS.append(("cancelled", value))
         raise
-    if value == 1:
-        raise ValueError(str(value))
     return value
 
 
@@ -343,7 +362,7 @@ MEETING = threading.Barrier(2)
 
 @node("Meet", category="test")
 def meet(value: int) -> int:
-    MEETING.wait(20)
+    MEETING.wait(60)
     return value
 
 

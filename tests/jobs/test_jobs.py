@@ -61,8 +61,14 @@ class Bench:
         new = NewJob(id=name, prompt=digest.encode(), graph=b"[]", targets=("1",), total=1, digest=digest)
         return (await self.jobs.submit(new))[0]
 
-    async def state(self, name: str, *wanted: State, seconds: float = 20) -> State:
-        async with asyncio.timeout(seconds):
+    async def over(self, name: str) -> None:
+        """Until the listeners have heard that the job is over."""
+        async with asyncio.timeout(60):
+            while all(job_id != name for job_id, _ in self.heard.over):
+                await asyncio.sleep(0.01)
+
+    async def state(self, name: str, *wanted: State) -> State:
+        async with asyncio.timeout(60):
             while (job := await self.jobs.store.get(name)).state not in wanted:
                 await asyncio.sleep(0.01)
         return job.state
@@ -82,8 +88,7 @@ async def bench(path):
 async def test_jobs_run_one_after_the_other_and_listeners_hear_in_order(bench):
     for name in ("a", "b"):
         await bench.submit(name)
-    assert await bench.state("b", State.SUCCEEDED) is State.SUCCEEDED
-    await asyncio.sleep(0)
+    await bench.over("b")
     kinds = ["job_started", "node_started", "node_finished", "job_finished"]
     assert bench.heard.events == [(name, kind) for name in ("a", "b") for kind in kinds]
     assert bench.heard.over == [("a", State.SUCCEEDED), ("b", State.SUCCEEDED)]
@@ -95,12 +100,15 @@ async def test_jobs_run_one_after_the_other_and_listeners_hear_in_order(bench):
 async def test_the_result_is_there_when_the_end_is_told(bench):
     seen = []
 
+    told = bench.heard.on_over
+
     def on_over(job):
         seen.append(asyncio.create_task(bench.jobs.store.result(job)))
+        told(job)
 
     bench.heard.on_over = on_over
     await bench.submit("a")
-    await bench.state("a", State.SUCCEEDED)
+    await bench.over("a")
     assert (await seen[0]).ui == {"1": {"text": ["done"]}}
 
 
@@ -277,14 +285,23 @@ async def test_a_client_that_comes_back_gets_what_it_missed(path):
         assert (await bench.jobs.events_after("a", events[-1]["sequence"], wait=5))[1] == []  # over: does not wait
 
 
-async def test_a_poll_waits_for_the_next_event(bench):
+async def test_a_poll_waits_for_the_next_event(bench, monkeypatch):
     await bench.submit("a", wait=True)
     await bench.state("a", State.RUNNING)
     _, events = await bench.jobs.events_after("a", 0, wait=5)
-    poll = asyncio.create_task(bench.jobs.events_after("a", ATTEMPT_SPAN + 2, wait=60))
-    await asyncio.sleep(0.05)
-    await bench.jobs.cancel("a")
-    async with asyncio.timeout(3):
+    looked, read = asyncio.Event(), bench.jobs.journal.read
+
+    async def watched(*arguments):
+        found = await read(*arguments)
+        looked.set()
+        return found
+
+    monkeypatch.setattr(bench.jobs.journal, "read", watched)
+    async with asyncio.timeout(60):
+        poll = asyncio.create_task(bench.jobs.events_after("a", ATTEMPT_SPAN + 2, wait=60))
+        await looked.wait()
+        assert not poll.done()
+        await bench.jobs.cancel("a")
         _, events = await poll
     assert events[0]["sequence"] > ATTEMPT_SPAN + 2
 
@@ -303,7 +320,9 @@ async def test_a_worker_that_cannot_start_leaves_jobs_waiting(path):
     jobs = Jobs(JobStore(path), supervisor)
     await jobs.start()
     await jobs.submit(NewJob(id="a", prompt=b"{}", graph=b"[]", targets=("1",), total=1))
-    await asyncio.sleep(0.5)
+    async with asyncio.timeout(60):
+        while supervisor.starts < 3:
+            await asyncio.sleep(0.01)
     assert (await jobs.store.get("a")).state is State.QUEUED
     await jobs.stop()
 
@@ -325,7 +344,8 @@ async def test_what_a_deleted_job_leaves_is_forgotten_though_the_server_dies_rig
         await bench.submit("a")
         await bench.state("a", State.SUCCEEDED)
         assert await bench.jobs.delete(["a"]) == ["a"]
-        await asyncio.sleep(0.1)
+        await bench.submit("b")
+        await bench.state("b", State.SUCCEEDED)  # the worker has read what came before it
         assert await bench.jobs.store.forgotten() == ["a"]
     monkeypatch.delenv("FAKE_WORKER_FORGETS")
     async with Bench(path) as bench, asyncio.timeout(60):

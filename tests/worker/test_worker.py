@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import aiohttp
@@ -182,13 +181,11 @@ async def test_the_worker_does_not_outlive_a_server_that_is_killed(data):
     (worker,) = psutil.Process(server.pid).children()
     server.kill()
     server.wait()
-    worker.wait(15)
-    begun = time.monotonic()
+    worker.wait(60)
     async with serving(data) as api:
         described = await api.json("GET", f"/api/v1/jobs/{job}")
         assert (described["crashes"], described["attempt"]) in ((1, 1), (1, 2))
         await api.json("POST", f"/api/v1/jobs/{job}/cancel")
-    assert time.monotonic() - begun < 30
 
 
 async def _stats(api):
