@@ -191,6 +191,57 @@ def test_problems_stand_on_their_nodes_all_at_once_and_go_when_mended(canvas: Ca
     expect(page.locator("#problems li")).to_have_count(2)
 
 
+OLD = easel(
+    {
+        "old": {"class_type": "Times", "inputs": {"number": 21, "sign": "-"}, "_meta": {"title": "<b>Twice"}},
+        "show": {"class_type": "Show", "inputs": {"values0": ["old", 0]}},
+    },
+    requires={"nodes": {"Show": "1.0.0", "Times": "1.0.0"}},
+)
+
+
+def test_what_newer_nodes_change_is_shown_and_taken_over_or_kept(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    path = server.data / "workflows" / "old.json"
+    path.write_text(OLD)
+    page.keyboard.press("w")
+    page.locator(".panel-workflows button[data-name='old.json']").click()
+    table = page.locator("dialog.upgrades table")
+    expect(table.locator("tr")).to_have_text(
+        [
+            "NodeInputWasBecomes",
+            "<b>Twicenumber → value2121",
+            "<b>Twicesign-minus",
+            "<b>Twicetimes(new)2",
+        ]
+    )
+    page.get_by_role("button", name="Keep as it was").click()
+    expect(page.locator("dialog")).to_have_count(0)
+    assert canvas.value("old", "number") == 21
+    page.focus("#canvas")
+    page.keyboard.press("Control+Enter")
+    canvas.finished()
+    expect(page.locator("#outline li[data-id=show]")).to_contain_text("shows -42")
+    page.keyboard.press("F1")
+    page.keyboard.type("what newer versions")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Take over").click()
+    expect(page.locator("#outline li[data-id=old]")).to_contain_text("times 2")
+    expect(page.locator("#title")).to_have_class("dirty")
+    assert path.read_text() == OLD
+    page.focus("#canvas")
+    page.keyboard.press("Control+z")
+    expect(page.locator("#outline li[data-id=old]")).to_contain_text("number 21")
+    page.keyboard.press("Control+y")
+    expect(page.locator("#outline li[data-id=old]")).to_contain_text("value 21")
+    page.keyboard.press("Control+s")
+    expect(page.locator("#news")).to_contain_text("Saved as old.json")
+    saved = json.loads(path.read_text())
+    assert saved["nodes"]["old"]["inputs"] == {"value": 21, "sign": "minus", "times": 2}
+    assert saved["requires"] == {"nodes": {"Show": "1.0.0", "Times": "2.0.0"}}
+    path.unlink()
+
+
 def test_unsaved_work_survives_a_reload_and_a_closed_page(canvas: Canvas, server: Server) -> None:
     page = canvas.page
     canvas.fill("sampler", "steps", "7")

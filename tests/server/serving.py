@@ -19,15 +19,25 @@ PACK = '''
 import os
 import signal
 import time
+from typing import Literal
 
 from engine.errors import Preempted
-from engine.graph import Alias, Blocked, Context, Shown, Variadic, node
+from engine.graph import Alias, Blocked, Context, MigrationInfo, Shown, Variadic, node
 
 
 @node("Add", category="test", aliases=(Alias("ComfyAdd", inputs={"left": "a", "right": "b"}),))
 def add(a: int, b: int = 0) -> int:
     """Add two numbers."""
     return a + b
+
+
+SINCE_2 = MigrationInfo(version="2.0.0", rename={"number": "value"}, values={"sign": {"+": "plus", "-": "minus"}}, defaults={"times": 2})
+
+
+@node("Times", category="test", version="2.0.0", migrations=(SINCE_2,))
+def times(value: int, times: int = 1, sign: Literal["plus", "minus"] = "plus") -> int:
+    """Multiply a number, which in older versions was called otherwise and was doubled."""
+    return value * times * (1 if sign == "plus" else -1)
 
 
 @node("Words", category="test")

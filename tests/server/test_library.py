@@ -7,18 +7,14 @@ import base64
 import io
 import json
 import os
-import time
 import tomllib
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
 
 from engine.graph import Folders
-from engine.server.v1 import drafts
 from engine.settings import ROOT
 from tests.server.serving import chain
 from tests.server.test_files import png
@@ -68,39 +64,6 @@ async def test_a_workflow_is_kept_as_it_was_written_and_says_what_it_is(api):
     await api.json("DELETE", "/api/v1/workflows/mine/a_test.json", 204)
     assert "mine" not in (await api.json("GET", "/api/v1/workflows"))["folders"]
     assert not (api.settings.data / "workflows" / "mine").exists()
-
-
-async def test_a_draft_is_kept_as_it_was_sent_and_listed_with_what_it_is(api):
-    id, text = str(uuid.uuid4()), easel(chain(1), seed=18446744073709551615, nothing="\u00e9")
-    head = {"title": "<b>Mine</b>", "name": "mine/a.json", "writable": "true", "opened": "3"}
-    entry = await api.json("PUT", f"/api/v1/drafts/{id}?{urlencode(head)}", 201, data=text)
-    assert entry.items() >= {"id": id, **head, "writable": True, "opened": 3, "size": len(text)}.items()
-    assert (await api.json("GET", "/api/v1/drafts"))["drafts"] == [entry]
-    assert (await bytes_of(api, f"/api/v1/drafts/{id}"))[0].decode() == text
-    newer = text.replace("0", "1")
-    await api.json("PUT", f"/api/v1/drafts/{id}", 201, data=newer)
-    assert (await bytes_of(api, f"/api/v1/drafts/{id}"))[0].decode() == newer
-    for _ in range(2):
-        await api.json("DELETE", f"/api/v1/drafts/{id}", 204)
-    assert (await api.json("GET", "/api/v1/drafts"))["drafts"] == []
-    await api.json("GET", f"/api/v1/drafts/{id}", 404)
-
-
-async def test_drafts_are_few_and_the_oldest_make_room(api, monkeypatch):
-    monkeypatch.setattr(drafts, "MOST", 3)
-    monkeypatch.setattr(drafts, "IN_ALL", 5_000)
-    folder = api.settings.data / "state" / "drafts"
-    ids = [str(uuid.UUID(int=number)) for number in range(6)]
-    for age, id in zip(range(600, 0, -100), ids, strict=True):
-        await api.json("PUT", f"/api/v1/drafts/{id}", 201, data=easel({}))
-        os.utime(folder / id, (time.time() - age,) * 2)
-    assert names(await api.json("GET", "/api/v1/drafts"), "drafts", "id") == ids[:2:-1]
-    os.utime(folder / ids[3], (time.time() - drafts.KEPT_SECONDS - 60,) * 2)
-    assert names(await api.json("GET", "/api/v1/drafts"), "drafts", "id") == ids[:3:-1]
-    await api.json("PUT", f"/api/v1/drafts/{ids[0]}", 201, data=easel({}, words="x" * 4_900))
-    assert names(await api.json("GET", "/api/v1/drafts"), "drafts", "id") == ids[:1]
-    assert [path.name for path in folder.iterdir()] == ids[:1]
-    await api.json("DELETE", f"/api/v1/drafts/{ids[0]}", 204)
 
 
 async def test_templates_come_first_with_words_and_stay(api):

@@ -202,6 +202,7 @@ async def test_the_brief_catalogue_and_the_helps_say_what_the_whole_one_says(api
             assert InputInfo.model_validate(read) == InputInfo.model_validate(large)
             assert said["inputs"].get(large["name"], "") == large["help"]
         assert said["help"] == info["help"] and "help" not in told
+        assert told.get("version", "1.0.0") == info["version"]
     await api.json("GET", "/api/v1/nodes?part=some", 400)
 
 

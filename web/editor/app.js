@@ -7,6 +7,7 @@ import { exact, NotJson } from "./json.js";
 import { recallObject } from "./kept.js";
 import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
+import { isStale } from "./requires.js";
 import { add } from "./search.js";
 import { subgraphOf } from "./subgraphs.js";
 import { t } from "./words.js";
@@ -138,7 +139,13 @@ export class App {
 
   /** Open a text from outside. It is only read: nothing of it runs. Throws NotJson, NotAWorkflow or Refused. @param {string} text @param {FileOf} file */
   async openText(text, file) {
-    this.openDocument(await opened(this, text), file);
+    this.openFound(await opened(this, text), file);
+  }
+
+  /** Open what a file holds; where older versions of its nodes wrote it, show what today's make of it. @param {import("./workflow_file.js").Opened} found @param {FileOf} file */
+  openFound(found, file) {
+    this.openDocument(found, file);
+    if (isStale(this.editor.root, this.editor.catalogue)) this.guard(async () => (await import("./upgrades.js")).offerUpgrades(this));
   }
 
   /** @param {import("./workflow_file.js").Opened} found @param {FileOf} file */

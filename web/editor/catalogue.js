@@ -11,7 +11,7 @@ import { t } from "./words.js";
  *   series: boolean, variadic: boolean, seed: boolean, socket_only: boolean, widget: Record<string, any>, help: string}} InputInfo
  * @typedef {{name: string, type: string, series: boolean, help: string}} OutputInfo
  * @typedef {{id: string, display_name: string, category: string, help: string, inputs: InputInfo[], outputs: OutputInfo[], aliases: any[],
- *   module: string, output_node: boolean, deprecated: boolean, experimental: boolean}} NodeInfo
+ *   module: string, version: string, output_node: boolean, deprecated: boolean, experimental: boolean}} NodeInfo
  * @typedef {{nodes: Record<string, any>, inputs: any[], outputs: any[], files: Record<string, string[]>}} Brief what the server sends:
  *   values that are their defaults are left out, and nodes name their inputs and outputs by places in the two lists
  * @typedef {Record<string, {help: string, module: string, inputs: Record<string, string>, outputs: string[]}>} Helps
@@ -20,6 +20,7 @@ import { t } from "./words.js";
  */
 
 const DEEPEST = 64;
+const FIRST_VERSION = "1.0.0";
 const INPUT = {
   required: true, default: null, has_default: false, minimum: null, maximum: null, step: null, choices: null, folder: null,
   max_length: null, multiline: false, lazy: false, series: false, variadic: false, seed: false, socket_only: false, widget: {}, help: "",
@@ -39,7 +40,7 @@ function nodeInfo(id, data, told) {
   });
   const outputs = (brief.outputs ?? []).map((/** @type {number} */ place, /** @type {number} */ slot) => ({ ...OUTPUT, ...data.outputs[place], help: told?.outputs[slot] ?? "" }));
   const aliases = (brief.aliases ?? []).map((/** @type {any} */ alias) => ({ ...ALIAS, ...alias }));
-  return { id, display_name: id, output_node: false, deprecated: false, experimental: false, ...brief, help: told?.help ?? "", module: told?.module ?? "", inputs, outputs, aliases };
+  return { id, display_name: id, version: FIRST_VERSION, output_node: false, deprecated: false, experimental: false, ...brief, help: told?.help ?? "", module: told?.module ?? "", inputs, outputs, aliases };
 }
 
 export class Catalogue {
@@ -61,6 +62,11 @@ export class Catalogue {
     this.offered = new WeakMap();
     /** @type {WeakMap<Map<string, any>, {subgraphs: any, found: Map<string, InputInfo>}>} */
     this.insides = new WeakMap();
+  }
+
+  /** The version of the node that a class_type names here; undefined for one that is not installed. @param {string} classType */
+  versionOf(classType) {
+    return (this.nodes.get(classType) ?? this.aliases.get(classType)?.info)?.version;
   }
 
   /** The declared face of a class, null for one that is not installed. @param {string} classType @returns {Face | null} */

@@ -126,6 +126,7 @@ const TABLE = [
   { id: "save", group: "file", keys: ["Mod+s"], icon: "save", run: saveFile },
   { id: "save-as", group: "file", keys: ["Mod+Shift+s"], run: saveAs },
   { id: "download", group: "file", keys: [], icon: "download", run: download },
+  { id: "upgrade", group: "file", keys: [], run: async (app) => (await import("./upgrades.js")).showUpgrades(app) },
   { id: "recover", group: "file", keys: [], run: async (app) => (await import("./recovery.js")).showUnsaved(app) },
   { id: "refresh", group: "file", keys: ["r"], icon: "retry", run: (app) => app.refresh() },
 

@@ -9,7 +9,7 @@
 const EMPTY = new Map();
 
 /** @param {any} value @returns {Map<string, any>} */
-const mapOf = (value) => (value instanceof Map ? value : EMPTY);
+export const mapOf = (value) => (value instanceof Map ? value : EMPTY);
 
 /** @param {Doc} doc @returns {Map<string, Entry>} */
 export const nodesOf = (doc) => mapOf(doc.get("nodes"));

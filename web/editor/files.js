@@ -4,6 +4,7 @@ import { put } from "./document.js";
 import { placeImage } from "./images.js";
 import { numberOf, read } from "./json.js";
 import { ask, askText } from "./dialogs.js";
+import { stamped } from "./requires.js";
 import { t } from "./words.js";
 import { NotAWorkflow, open, save } from "./workflow_file.js";
 
@@ -44,7 +45,7 @@ export async function openFile(app, file, at) {
   if (text !== null) return app.openText(await text, { name: "", title, writable: false });
   if (!/png$/i.test(file.type)) {
     try {
-      return app.openDocument(await imported(app, file), { name: "", title, writable: false });
+      return app.openFound(await imported(app, file), { name: "", title, writable: false });
     } catch (error) {
       if (!(error instanceof NotAWorkflow || error instanceof app.api.Refused)) throw error;
     }
@@ -81,7 +82,7 @@ export async function saveAs(app) {
 
 /** @param {App} app @param {string} name @param {number | null} revision that was opened; null to replace whatever is there */
 async function store(app, name, revision) {
-  const doc = put(app.editor.root, ["revision"], Math.max(revisionOf(app.editor.root), revision ?? 0) + 1);
+  const doc = put(stamped(app.editor.root, app.editor.catalogue), ["revision"], Math.max(revisionOf(app.editor.root), revision ?? 0) + 1);
   const shown = app.editor.root;
   let entry;
   try {
@@ -110,7 +111,7 @@ export function revisionOf(doc) {
 /** As a file of this machine. @param {App} app */
 export function download(app) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([save(app.editor.root, app.editor.style)], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([save(stamped(app.editor.root, app.editor.catalogue), app.editor.style)], { type: "application/json" }));
   link.download = `${(app.file.name || app.file.title).replace(/\.json$/, "").replace(/[/\\]/g, "_")}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { nodesOf } from "./document.js";
 import { settleField } from "./field.js";
 import { recallObject, texts } from "./kept.js";
+import { stamped } from "./requires.js";
 import { Run } from "./runs.js";
 import { advanceSeeds } from "./seeds.js";
 import { t } from "./words.js";
@@ -82,7 +83,7 @@ export class Jobs {
     this.asked += 1;
     this.app.events.emit("run", this.current);
     try {
-      return await api.patient(() => api.submit(doc, options));
+      return await api.patient(() => api.submit(stamped(doc, this.app.editor.catalogue), options));
     } finally {
       this.asked -= 1;
       this.app.events.emit("run", this.current);

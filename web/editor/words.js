@@ -55,6 +55,10 @@ const FILES = {
   "file.there-already": "{name} is there already.", "file.replace": "Replace it", "file.other-name": "Save under another name",
   "file.changed": "{name} was changed by someone else since it was opened.",
   "file.saved": "Saved as {name}.",
+  "upgrade.title": "Newer versions of nodes", "upgrade.about": "This workflow was saved with older versions of these nodes. It runs either way, and no file changes until you save.",
+  "upgrade.node": "Node", "upgrade.input": "Input", "upgrade.was": "Was", "upgrade.becomes": "Becomes", "upgrade.new": "(new)", "upgrade.nothing": "nothing", "upgrade.link": "its link",
+  "upgrade.renamed": "{saved} → {name}", "upgrade.inside": "{title} in {name}", "upgrade.more.one": "and {count} more", "upgrade.more.other": "and {count} more",
+  "upgrade.take": "Take over", "upgrade.keep": "Keep as it was", "upgrade.none": "Today's versions of the nodes read this workflow as it is.",
   "draft.unsaved": "{title} of {when} was not saved.", "draft.several": "{count} workflows were not saved.", "draft.show": "Show them", "draft.recover": "Recover", "draft.discard": "Discard",
   "draft.title": "Unsaved work", "draft.none": "Nothing but what is open here.", "draft.about": "{when} · {where}", "draft.here": "this browser", "draft.elsewhere": "another browser",
   "draft.discard-of": "Discard {title}", "draft.not-kept": "Unsaved work is kept in this browser only: {why}",
@@ -116,7 +120,7 @@ const COMMANDS = {
   "command.fit": "Show all, or what is chosen", "command.zoom-in": "Zoom in", "command.zoom-out": "Zoom out", "command.minimap": "Mini-map", "command.lock": "Dragging moves the view only",
   "command.unlock": "Dragging moves nodes", "command.find": "Find a node", "command.theme": "Dark or light",
   "command.links-curve": "Links: curves", "command.links-straight": "Links: straight lines", "command.links-square": "Links: right angles", "command.links-hidden": "Links: only of chosen nodes",
-  "command.new": "New workflow", "command.open": "Open a file", "command.save": "Save", "command.save-as": "Save as", "command.download": "Download as a file", "command.recover": "Unsaved work", "command.refresh": "Read nodes and model files again",
+  "command.new": "New workflow", "command.open": "Open a file", "command.save": "Save", "command.save-as": "Save as", "command.download": "Download as a file", "command.recover": "Unsaved work", "command.upgrade": "What newer versions of nodes change", "command.refresh": "Read nodes and model files again",
   "command.palette": "All commands", "command.sheet": "Keys", "command.panel": "Panel: {panel}",
 };
 

@@ -13,11 +13,12 @@ from engine.server.v1 import (
     system,
     thumbnails,
     tokens,
+    upgrades,
     workflows,
 )
 
-TABLES = tuple(
-    module.table
-    for module in (jobs, queue, events, workflows, drafts, imports, files, thumbnails, model_files, datasets, nodes, tokens, system)
-)
+SUBJECTS = (
+    jobs, queue, events, workflows, drafts, imports, upgrades, files, thumbnails, model_files, datasets, nodes, tokens, system
+)  # fmt: skip
+TABLES = tuple(module.table for module in SUBJECTS)
 """Routes, in the order in which the docs show them."""

@@ -16,7 +16,7 @@ from engine.server.v1.routing import Query, Table, read_query
 
 table = Table("nodes")
 
-SERVERS_OWN = {"id", "help", "version", "code_version", "module", "lane", "cache", "grad", "fingerprinted", "migrations"}
+SERVERS_OWN = {"id", "help", "code_version", "module", "lane", "cache", "grad", "fingerprinted", "migrations"}
 """What an editor need not know of a node to draw it; helps it asks for when a person wants to read one."""
 BRIEF: Any = {
     "nodes": {"__all__": {**dict.fromkeys(SERVERS_OWN, True), "inputs": {"__all__": {"help", "pattern"}}, "outputs": {"__all__": {"help"}}}}
