@@ -126,6 +126,9 @@ class Planner:
         if step.kind.fingerprinted:
             step.fingerprints = fingerprints(step.kind, values, lambda: self._context_of(step.node))
             step.fresh = step.fresh or None in step.fingerprints.values()
+        if step.kind.info.output_node and not self._context_of(step.node).job.metadata:
+            step.fingerprints = {**step.fingerprints, "embedded metadata": "none"}  # a file with it is not what this run is to write
+        if step.fingerprints:
             parts = tuple(extra_part(name, str(value).encode()) for name, value in sorted(step.fingerprints.items()))
         return (*parts, self._once(step)) if step.fresh else parts
 

@@ -46,10 +46,11 @@ class Runtime:
         return self.registry.catalogue(self.folders.listing(self.registry.folder_keys()))
 
     def job(self, id: str, client_id: str, prompt: dict[str, Any], extra: dict[str, Any]) -> JobInfo:
-        """A job with what the settings say about the files and previews of every job."""
+        """A job with what the settings say about the files and previews of every job; `extra` may leave out the metadata of this one."""
         settings = self.settings
+        metadata = settings.metadata and extra.get("metadata") is not False
         size = settings.preview_size if settings.previews else 0
-        return JobInfo(id, client_id, prompt, extra, metadata=settings.metadata, max_pixels=settings.max_pixels, preview_size=size)
+        return JobInfo(id, client_id, prompt, extra, metadata=metadata, max_pixels=settings.max_pixels, preview_size=size)
 
     def free(self, *, models: bool, cache: bool) -> None:
         """Let go of loaded models, and of results kept in memory (those on disk stay)."""

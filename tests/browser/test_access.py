@@ -33,7 +33,7 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     found = {"page": page.evaluate(CHECK)}
     page.locator('[data-panel="workflows"]').click()
     page.locator(".panel-workflows li").first.wait_for()
-    for panel in ("nodes", "models", "gallery", "queue", "record", "training", "log"):
+    for panel in ("nodes", "models", "gallery", "queue", "record", "training", "log", "settings"):
         page.locator(f'[data-panel="{panel}"]').click()  # each closes the one before at its side
         expect(page.locator(f".panel-{panel}")).not_to_be_empty()
         found[panel] = page.evaluate(CHECK)

@@ -110,7 +110,7 @@ DOES: dict[str, tuple[str, str, Any]] = {
     "fit": ("e.select([]); e.view.zoom(2)", "e.view.fitted", True),
     "zoom-in": ("window.scale = e.view.scale", "e.view.scale > window.scale", True),
     "zoom-out": ("window.scale = e.view.scale", "e.view.scale < window.scale", True),
-    "minimap": ("window.map = e.minimap", "e.minimap !== window.map", True),
+    "minimap": ("window.map = e.settings.get('minimap')", "e.settings.get('minimap') !== window.map", True),
     "lock": ("e.locked = false", "e.locked", True),
     "unlock": ("e.locked = true", "e.locked", False),
     "find": ("", DIALOG, "Find a node"),
@@ -122,7 +122,7 @@ DOES: dict[str, tuple[str, str, Any]] = {
     "sheet": ("", DIALOG, "Keys"),
     **{
         f"panel-{name}": (f"easel.dock.isOpen('{name}') && easel.dock.toggle('{name}')", f"easel.dock.isOpen('{name}')", True)
-        for name in ("workflows", "nodes", "models", "gallery", "queue", "training", "log")
+        for name in ("workflows", "nodes", "models", "gallery", "queue", "training", "log", "settings")
     },
 }
 OF_JOBS = {"run", "run-first", "run-to", "cancel"}

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from safetensors.numpy import save_file
 
 from tests.server.serving import one
 
-from .conftest import Canvas, Server
+from .conftest import Canvas, Server, ready
 from .test_files import drop, easel
 
 pytestmark = pytest.mark.browser
@@ -174,6 +174,52 @@ def test_the_log_shows_what_the_worker_says_by_level(page: Page, server: Server)
     expect(lines.filter(has_text="half")).to_have_count(1)
     page.get_by_label("Least level").select_option("error")
     expect(lines).to_have_text("Nothing was said at this level.")
+
+
+def test_what_is_set_holds_at_once_and_in_the_next_page(page: Page, data: Path) -> None:
+    canvas = Canvas(page)
+
+    def setting(name: str) -> Locator:
+        return page.locator(f"[data-setting={name}]")
+
+    page.keyboard.press("Control+,")
+    setting("theme").select_option("Light")
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    setting("links").select_option("Right angles")
+    setting("snap").check()
+    setting("grid").fill("50")
+    setting("grid").press("Tab")
+    setting("weight").fill("7")  # out of its range: it stays as it was
+    setting("weight").press("Tab")
+    expect(setting("weight")).to_have_value("0.05")
+    setting("spelling").check()
+    setting("wheel").select_option("Moves the view")
+    setting("minimap").uncheck()
+    setting("metadata").uncheck()
+    for _ in range(2):
+        assert canvas.ask("s.shape") == "square"
+        canvas.drag(canvas.title("latent"), canvas.at("(n => [n.x + n.w / 2 + 73, n.y + 14 + 31])(s.nodes.get('latent'))"))
+        assert [part % 50 for part in canvas.ask("[s.nodes.get('latent').x, s.nodes.get('latent').y]")] == [0, 0]
+        canvas.click(canvas.widget("positive", "text"))
+        assert page.locator(".overlay textarea").evaluate("box => box.spellcheck")
+        page.keyboard.press("Escape")
+        scale, y = canvas.ask("[e.view.scale, e.view.y]")
+        page.mouse.move(*canvas.at("[0, 0]"))
+        page.mouse.wheel(0, 40)
+        page.wait_for_function(f"easel.editor.view.y === {y} - 40")
+        assert canvas.ask("e.view.scale") == scale
+        page.reload()
+        ready(page)
+    expect(setting("minimap")).not_to_be_checked()  # the panel is open again
+    before = set((data / "output").rglob("*.png"))
+    run(page)
+    (saved,) = set((data / "output").rglob("*.png")) - before
+    with Image.open(saved) as picture:
+        assert not picture.info
+    page.get_by_role("button", name="All settings as they were").click()
+    page.get_by_role("button", name="Set all").click()
+    expect(setting("metadata")).to_be_checked()
+    assert canvas.ask("s.shape") == "curve"
 
 
 def test_the_log_id_of_a_failure_is_copied_and_leads_to_its_lines(page: Page) -> None:

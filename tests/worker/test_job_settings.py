@@ -54,6 +54,24 @@ async def test_previews_can_be_turned_off(tmp_path: Path) -> None:
     assert (await run(tmp_path, previews=False))[0] == []
 
 
+async def test_a_job_may_leave_out_its_metadata_and_takes_no_result_that_has_it(tmp_path: Path) -> None:
+    (tmp_path / "custom_nodes").mkdir()
+    (tmp_path / "custom_nodes" / "pack.py").write_text(PACK)
+    (tmp_path / "easel.toml").write_text("packages = []\n")
+    runtime = build(load(data=tmp_path))
+    told = []
+    try:
+        for extra in ({}, {"metadata": False}, {"metadata": False}, {"metadata": {"of": "another client"}}):
+            job = runtime.job("a", "", {}, {"easel": {}, **extra})
+            outcome = await runtime.executor.run(Graph({"draw": Node("draw", "Draw", {})}), ("draw",), job=job)
+            told.append((outcome.ui["draw"]["text"][0], outcome.records["draw"].reason))
+    finally:
+        runtime.close()
+    whole = "['easel', 'prompt']"
+    reasons = ("first run", "file changed (embedded metadata)", "hit memory", "hit memory")
+    assert told == list(zip((whole, "[]", "[]", whole), reasons, strict=True))
+
+
 @pytest.mark.parametrize(("metadata", "texts"), [(True, "['easel', 'prompt']"), (False, "[]")])
 async def test_metadata_can_be_left_out_and_the_limit_on_pictures_reaches_the_nodes(tmp_path: Path, metadata: bool, texts: str) -> None:
     assert (await run(tmp_path, metadata=metadata, max_pixels=123))[1] == [texts, "123"]

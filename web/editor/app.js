@@ -4,7 +4,6 @@ import * as api from "./api.js";
 import { setInput } from "./document.js";
 import { opened, revisionOf } from "./files.js";
 import { exact, NotJson } from "./json.js";
-import { recallObject } from "./kept.js";
 import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
 import { isStale } from "./requires.js";
@@ -15,11 +14,11 @@ import { NotAWorkflow } from "./workflow_file.js";
 
 /** @typedef {{name: string, title: string, writable: boolean}} FileOf where the open document came from; name is empty for one that was never saved */
 
-const KEYS = "easel.keys";
-
 export class App {
   /** @param {{editor: import("./editor.js").Editor, notices: import("./notices.js").Notices, events: import("./events.js").Events}} parts */
   constructor({ editor, notices, events }) {
+    /** What the person set. */
+    this.settings = editor.settings;
     /** The open document (`editor.doc`, immutable), what is chosen (`editor.selection`, ids), the view, and `editor.edit(doc, label)`. */
     this.editor = editor;
     /** Who wants to hear of what: `app.events.on("document", ...)`. The names stand in events.js. */
@@ -47,8 +46,6 @@ export class App {
     this.keyText = keyText;
     /** The helps of nodes are being read, or are. @type {Promise<void> | null} */
     this.learning = null;
-    /** Keys of the person's own, by command. @type {Record<string, string[]>} */
-    this.own = ownKeys();
     /** What nodes were made of when their problems were told. @type {Map<string, any[]>} */
     this.blamed = new Map();
     editor.learn = () => this.learn();
@@ -62,14 +59,7 @@ export class App {
 
   /** The keys of a command: those of the table, or the person's own. @param {import("./commands.js").Command} command @returns {string[]} */
   keysOf(command) {
-    return this.own[command.id] ?? command.keys;
-  }
-
-  /** Give commands keys of the person's own, which this browser keeps. @param {Record<string, string[]>} own by command; {}: all as in the table */
-  bind(own) {
-    this.own = own;
-    localStorage.setItem(KEYS, JSON.stringify(own));
-    this.events.emit("keys", null);
+    return this.settings.get("keys")[command.id] ?? command.keys;
   }
 
   /** Do a command of the table in commands.js. @param {string} id */
@@ -207,10 +197,4 @@ export class App {
     });
     return this.learning;
   }
-}
-
-/** @returns {Record<string, string[]>} */
-function ownKeys() {
-  const fine = Object.entries(recallObject(localStorage, KEYS)).filter(([, keys]) => Array.isArray(keys) && keys.every((key) => typeof key === "string"));
-  return Object.fromEntries(fine);
 }

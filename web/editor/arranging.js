@@ -53,10 +53,11 @@ export function layOut(editor) {
   editor.place(new Map([...places].map(([id, [x, y]]) => [id, [before.x + x - left, before.y + y - top]])));
 }
 
-/** Move the chosen nodes by key. @param {Editor} editor @param {number} dx @param {number} dy */
+/** Move the chosen nodes by key. @param {Editor} editor @param {number} dx steps of the grid @param {number} dy */
 export function nudge(editor, dx, dy) {
+  const grid = editor.settings.get("grid");
   const nodes = chosen(editor).filter((node) => !node.pinned);
-  if (nodes.length) editor.place(new Map(nodes.map((node) => [node.id, [node.x + dx, node.y + dy]])), "nudge");
+  if (nodes.length) editor.place(new Map(nodes.map((node) => [node.id, [node.x + dx * grid, node.y + dy * grid]])), "nudge");
 }
 
 /** Farther than any node that lies in the direction asked for. */

@@ -41,11 +41,10 @@ function zoom({ editor }, factor) {
   editor.renderer.draw();
 }
 
-/** @param {"minimap" | "snap" | "locked"} name @param {boolean} [value] @returns {(app: App) => void} */
-const turn = (name, value) => ({ editor }) => {
-  editor[name] = value ?? !editor[name];
-  editor.renderer.draw();
-  editor.canvas.classList.toggle("locked", editor.locked);
+/** @param {boolean} locked @returns {(app: App) => void} */
+const lock = (locked) => ({ editor }) => {
+  editor.locked = locked;
+  editor.canvas.classList.toggle("locked", locked);
 };
 
 /** @param {App} app */
@@ -103,20 +102,20 @@ const TABLE = [
   { id: "distribute-x", group: "arrange", keys: [], run: ({ editor }) => distribute(editor, "x"), when: several },
   { id: "distribute-y", group: "arrange", keys: [], run: ({ editor }) => distribute(editor, "y"), when: several },
   { id: "layout", group: "arrange", keys: [], run: ({ editor }) => layOut(editor) },
-  { id: "snap", group: "arrange", keys: [], run: turn("snap") },
+  { id: "snap", group: "arrange", keys: [], run: ({ settings }) => settings.toggle("snap") },
   .../** @type {[string, string, number, number][]} */ ([["Left", "left", -1, 0], ["Right", "right", 1, 0], ["Up", "up", 0, -1], ["Down", "down", 0, 1]]).flatMap(([key, word, dx, dy]) => [
-    { id: `nudge-${word}`, group: "arrange", keys: [`Arrow${key}`], run: (/** @type {App} */ { editor }) => nudge(editor, 10 * dx, 10 * dy), when: chosen },
+    { id: `nudge-${word}`, group: "arrange", keys: [`Arrow${key}`], run: (/** @type {App} */ { editor }) => nudge(editor, dx, dy), when: chosen },
     { id: `walk-${word}`, group: "view", keys: [`Alt+Arrow${key}`], run: (/** @type {App} */ { editor }) => walk(editor, dx, dy) },
   ]),
 
   { id: "fit", group: "view", keys: ["."], icon: "fit", run: ({ editor }) => editor.fit() },
   { id: "zoom-in", group: "view", keys: ["Alt+="], run: (app) => zoom(app, 1.1) },
   { id: "zoom-out", group: "view", keys: ["Alt+-"], run: (app) => zoom(app, 1 / 1.1) },
-  { id: "minimap", group: "view", keys: ["Alt+m"], icon: "minimap", run: turn("minimap") },
-  { id: "lock", group: "view", keys: ["h"], run: turn("locked", true) },
-  { id: "unlock", group: "view", keys: ["v"], run: turn("locked", false) },
+  { id: "minimap", group: "view", keys: ["Alt+m"], icon: "minimap", run: ({ settings }) => settings.toggle("minimap") },
+  { id: "lock", group: "view", keys: ["h"], run: lock(true) },
+  { id: "unlock", group: "view", keys: ["v"], run: lock(false) },
   .../** @type {import("./links.js").Shape[]} */ (["curve", "straight", "square", "hidden"]).map((shape) => (
-    { id: `links-${shape}`, group: "view", keys: [], run: (/** @type {App} */ { editor }) => editor.shapeLinks(shape) }
+    { id: `links-${shape}`, group: "view", keys: [], run: (/** @type {App} */ { settings }) => settings.set("links", shape) }
   )),
   { id: "find", group: "view", keys: ["Mod+f"], icon: "find", run: find },
   { id: "theme", group: "view", keys: [], icon: "theme", run: (app) => app.themes.toggle() },

@@ -5,7 +5,6 @@ import { entryOf, metaOf, move, nodesOf } from "./document.js";
 import { History } from "./history.js";
 import { EASEL_STYLE } from "./json.js";
 import { open as openSockets } from "./linking.js";
-import { SHAPES } from "./links.js";
 import { Renderer } from "./renderer.js";
 import { PICTURE, Scene } from "./scene.js";
 import { definitionOf, innerOf, outerOf, wayTo } from "./subgraphs.js";
@@ -18,17 +17,15 @@ import { View } from "./view.js";
 
 const NARROW = 700;
 const READABLE = 0.75;
-const SHAPE = "easel.links";
-
-const keptShape = () => SHAPES.find((shape) => shape === localStorage.getItem(SHAPE)) ?? "curve";
 
 export class Editor {
-  /** @param {HTMLCanvasElement} canvas @param {import("./events.js").Events} events */
-  constructor(canvas, events) {
+  /** @param {HTMLCanvasElement} canvas @param {import("./events.js").Events} events @param {import("./settings.js").Settings} settings */
+  constructor(canvas, events, settings) {
     this.canvas = canvas;
+    this.settings = settings;
     this.catalogue = new Catalogue({ nodes: {}, inputs: [], outputs: [], files: {} });
     this.events = events;
-    this.scene = new Scene(keptShape());
+    this.scene = new Scene(settings.get("links"));
     this.view = new View();
     this.history = new History(new Map());
     /** How the open file is written: its indentation and other habits. */
@@ -55,10 +52,8 @@ export class Editor {
     this.under = null;
     /** The subgraphs that are open, the innermost last, and through which of their instances. @type {Entered[]} */
     this.entered = [];
-    this.minimap = true;
     /** Dragging pans, whatever it begins on. */
     this.locked = false;
-    this.snap = false;
     this.raises = 0;
     /** Sees to it that the catalogue says what nodes are for. @type {() => Promise<void>} */
     this.learn = async () => {};
@@ -70,6 +65,10 @@ export class Editor {
       this.view.fit(this.scene.bounds());
       this.renderer.draw();
     }).observe(canvas);
+    events.on("settings", () => {
+      this.scene.shape = settings.get("links");
+      this.layout();
+    });
   }
 
   /** The document, or the inside of the subgraph that is open. */
@@ -133,13 +132,6 @@ export class Editor {
   /** What a node says of its result. @param {string} id */
   text(id) {
     return this.run?.texts.get(this.path + id);
-  }
-
-  /** @param {import("./links.js").Shape} shape of links */
-  shapeLinks(shape) {
-    localStorage.setItem(SHAPE, shape);
-    this.scene.shape = shape;
-    this.layout();
   }
 
   /** @param {import("./workflow_file.js").Opened} opened */

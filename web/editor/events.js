@@ -13,7 +13,7 @@
  * @property {null} files files of input or models changed
  * @property {null} catalogue the installed nodes or model files were read again
  * @property {null} theme
- * @property {null} keys commands have other keys
+ * @property {import("./settings.js").Name} settings what was set to something else
  * @property {string} refused why a link was not made
  * @property {{node: string, source: string}} picture a picture on a node was clicked
  * @property {LogPlace} log somebody wants to read what the log says

@@ -27,7 +27,7 @@ export function openField(editor, field) {
   host.className = "overlay";
   const box = document.createElement(field.multiline ? "textarea" : "input");
   box.setAttribute("aria-label", field.label);
-  box.spellcheck = false;
+  box.spellcheck = Boolean(field.multiline) && editor.settings.get("spelling");
   box.autocomplete = "off";
   box.value = field.text;
   host.append(box);

@@ -7,6 +7,9 @@ import { curvesOf } from "./links.js";
 /** @typedef {import("./pointer.js").At} At */
 /** @typedef {import("./pointer.js").Gesture} Gesture */
 
+/** Pixels of a line, in which some browsers count the wheel. */
+const LINE = 16;
+
 /** @param {Editor} editor @param {At} from @param {() => void} click @returns {Gesture} */
 export function pan({ view }, from, click) {
   const { x, y } = view;
@@ -16,6 +19,12 @@ export function pan({ view }, from, click) {
     up: (_, moved) => moved || click(),
     cancel: () => void Object.assign(view, { x, y }),
   };
+}
+
+/** Two fingers on a trackpad, or a wheel. @param {Editor} editor @param {WheelEvent} event */
+export function wheelPan({ view }, { deltaX, deltaY, deltaMode }) {
+  const unit = deltaMode === WheelEvent.DOM_DELTA_LINE ? LINE : 1;
+  Object.assign(view, { x: view.x - deltaX * unit, y: view.y - deltaY * unit, fitted: false });
 }
 
 /** @param {Editor} editor @param {At} from @returns {Gesture} */

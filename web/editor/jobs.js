@@ -78,8 +78,9 @@ export class Jobs {
     if (turn === 0) editor.history.merging = "seeds";
   }
 
-  /** Waits for a server that is just starting. @param {Map<string, any>} doc @param {{front: boolean, targets?: string[]}} options */
-  async submit(doc, options) {
+  /** Waits for a server that is just starting. @param {Map<string, any>} doc @param {{front: boolean, targets?: string[]}} given */
+  async submit(doc, given) {
+    const options = this.app.settings.get("metadata") ? given : { ...given, extra: new Map([["metadata", false]]) };
     this.asked += 1;
     this.app.events.emit("run", this.current);
     try {

@@ -42,7 +42,7 @@ export function bindKeys(app) {
   let table = new Map();
   const read = () => void (table = new Map([...app.commands.values()].flatMap((command) => app.keysOf(command).map((key) => /** @type {[string, any]} */ ([key, command])))));
   read();
-  app.events.on("keys", read);
+  app.events.on("settings", read);
   window.addEventListener("keydown", (event) => {
     if (event.isComposing || event.defaultPrevented) return;
     const name = nameOf(event);

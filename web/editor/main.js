@@ -17,6 +17,7 @@ import { Notices } from "./notices.js";
 import { showOutline } from "./outline.js";
 import { bindPointer } from "./pointer.js";
 import { search } from "./search.js";
+import { Settings } from "./settings.js";
 import { sayWords, showChoice, showCrumbs, showRun, showServer, showTop } from "./shell.js";
 import { Themes } from "./themes.js";
 import { t } from "./words.js";
@@ -28,7 +29,7 @@ const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementB
 
 sayWords();
 const events = new Events();
-const editor = new Editor($("canvas"), events);
+const editor = new Editor($("canvas"), events, new Settings(localStorage, events));
 const app = new App({ editor, events, notices: new Notices($("news"), $("problems")) });
 tellFaults((text, kind, hint) => app.say(text, kind, hint));
 for (const command of [...COMMANDS, ...panelCommands(PANELS)]) app.commands.set(command.id, command);

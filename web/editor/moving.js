@@ -11,13 +11,15 @@ import { fits } from "./types.js";
 /** @typedef {import("./scene.js").NodeView} NodeView */
 /** @typedef {import("./scene.js").GroupView} GroupView */
 
-export const GRID = 10;
 /** Nodes that are drawn alone while they are moved; with more of them all is drawn. */
 const FEW = 3;
 let clones = 0;
 
 /** @param {number} value @param {At} at @param {Editor} editor */
-const snapped = (value, at, editor) => (at.event.shiftKey || editor.snap ? Math.round(value / GRID) * GRID : Math.round(value));
+function snapped(value, at, { settings }) {
+  const grid = at.event.shiftKey || settings.get("snap") ? settings.get("grid") : 1;
+  return Math.round(Math.round(value / grid) * grid);
+}
 
 /** @param {Editor} editor @param {NodeView} node @param {At} from @param {() => void} click @returns {Gesture} */
 export function moveNodes(editor, node, from, click) {

@@ -2,7 +2,7 @@
 // `cancel`; one is at work at a time, and each of them changes the document once, when it ends.
 
 import { setInput } from "./document.js";
-import { boxSelect, knife, minimapJump, pan, pinch, zoomDrag } from "./gestures.js";
+import { boxSelect, knife, minimapJump, pan, pinch, wheelPan, zoomDrag } from "./gestures.js";
 import { cutSocket, link, takeLinks } from "./linking.js";
 import { moveGroup, moveNodes, moveReroute, resizeGroup, resizeNode } from "./moving.js";
 import { minimapArea } from "./minimap.js";
@@ -95,7 +95,9 @@ export function bindPointer(app, does) {
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     const { sx, sy } = point(event);
+    const pans = editor.settings.get("wheel") === "pan";
     if (event.shiftKey && !event.ctrlKey) view.x -= event.deltaY || event.deltaX;
+    else if (pans && !event.ctrlKey) wheelPan(editor, event);
     else view.zoom(event.ctrlKey ? Math.exp(-event.deltaY / 100) : event.deltaY < 0 ? 1.1 : 1 / 1.1, sx, sy);
     editor.hover(null);
     editor.renderer.look();
@@ -132,7 +134,7 @@ function begin(app, at, space, { search }) {
   const { event } = at;
   const { scene, view } = editor;
   const mod = event.ctrlKey || event.metaKey;
-  const area = editor.minimap ? minimapArea(editor) : null;
+  const area = editor.settings.get("minimap") ? minimapArea(editor) : null;
   if (area && event.button === 0 && at.sx >= area.x && at.sx <= area.x + area.w && at.sy >= area.y && at.sy <= area.y + area.h) return minimapJump(editor, at, area);
   const reach = (event.pointerType === "touch" ? 18 : 10) / Math.min(1, view.scale);
   const socket = scene.socketAt(at.x, at.y, reach);

@@ -106,7 +106,7 @@ export class Renderer {
     layer.show(c, at);
     c.setTransform(at.scale, 0, 0, at.scale, at.x, at.y);
     this.overlays(c, stage);
-    if (stage.minimap) {
+    if (stage.settings.get("minimap")) {
       c.setTransform(ratio, 0, 0, ratio, 0, 0);
       this.minimap.draw(c, this.colours, stage, ratio, !this.mapped);
       this.mapped = true;

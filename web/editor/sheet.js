@@ -19,7 +19,7 @@ const shown = (app, command) => app.keysOf(command).map(keyText).join(t("sheet.o
  * @returns {{own: Record<string, string[]>, losers: Command[]}} */
 export function rebound(app, command, keys) {
   const losers = [...app.commands.values()].filter((other) => other !== command && app.keysOf(other).some((key) => keys.includes(key)));
-  const own = { ...app.own, [command.id]: keys };
+  const own = { ...app.settings.get("keys"), [command.id]: keys };
   for (const loser of losers) own[loser.id] = app.keysOf(loser).filter((key) => !keys.includes(key));
   return { own, losers };
 }
@@ -46,13 +46,13 @@ export function sheet(app) {
     })));
   }
   columns.append(section(t("sheet.pointer"), POINTER.map((name) => [Object.assign(document.createElement("kbd"), { textContent: t(`pointer.${name}`) }), t(`pointer.${name}.does`)])));
-  const off = app.events.on("keys", () => shows.forEach((show) => show()));
+  const off = app.events.on("settings", () => shows.forEach((show) => show()));
   dialog.addEventListener("close", off);
   const row = document.createElement("div");
   row.className = "answers";
   const defaults = Object.assign(document.createElement("button"), { type: "button", textContent: t("sheet.defaults") });
   defaults.addEventListener("click", () => {
-    app.bind({});
+    app.settings.set("keys", {});
     say(t("sheet.how"));
   });
   row.append(Object.assign(document.createElement("button"), { textContent: t("page.close"), className: "primary" }), defaults);
@@ -69,7 +69,7 @@ function keysButton(app, command, say) {
   const show = () => {
     waits = false;
     button.classList.remove("waits");
-    button.classList.toggle("own", command.id in app.own);
+    button.classList.toggle("own", command.id in app.settings.get("keys"));
     button.classList.toggle("unbound", !app.keysOf(command).length);
     keys.textContent = shown(app, command);
     button.setAttribute("aria-label", t("sheet.change", { command: command.title, keys: keys.textContent }));
@@ -92,7 +92,7 @@ function keysButton(app, command, say) {
     else if (why) say(t("sheet.unusable", { keys: keyText(name), why: t(why) }));
     else {
       const { own, losers } = rebound(app, command, event.key === "Backspace" ? [] : [name]);
-      app.bind(own);
+      app.settings.set("keys", own);
       say(losers.length ? t("sheet.taken", { keys: keyText(name), command: losers.map((loser) => loser.title).join(", "), mine: command.title }) : t("sheet.how"));
     }
     show();

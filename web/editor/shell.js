@@ -10,7 +10,7 @@ const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementB
 const SERVER_SECONDS = 5;
 const TOOLS = ["undo", "redo", "add", "fit", "find"];
 const CHOICE = ["run-to", "mute", "bypass", "collapse", "duplicate", "group", "delete", "menu"];
-const FILE_MENU = ["new", "open", "save", "save-as", "download", "recover", "refresh", "theme", "palette", "sheet"];
+const FILE_MENU = ["new", "open", "save", "save-as", "download", "recover", "refresh", "theme", "panel-settings", "palette", "sheet"];
 
 /** The words of index.html: its elements say which, as their text or as their name. */
 export function sayWords() {
@@ -36,7 +36,7 @@ function nameByCommand(app, button, id) {
     button.title = `${commandOf(app, id).title}${keys ? ` (${keys})` : ""}`;
   };
   show();
-  app.events.on("keys", show);
+  app.events.on("settings", show);
 }
 
 /** A button for a command. @param {App} app @param {string} id */

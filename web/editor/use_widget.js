@@ -17,7 +17,6 @@ import { t } from "./words.js";
 /** @typedef {import("./scene.js").Widget} Widget */
 
 const ARROW = 30;
-const WEIGHT_STEP = 0.05;
 const COMPACT = { indent: 0, pairs: true, space: true, end: "" };
 const WINDOW = 75;
 const REST = 300;
@@ -105,7 +104,7 @@ function writeIn(app, node, widget, set) {
       const up = event.key === "ArrowUp" ? 1 : -1;
       if (info.multiline) {
         if (!event.ctrlKey && !event.metaKey) return false;
-        const next = weighted(box.value, box.selectionStart ?? 0, box.selectionEnd ?? 0, up * WEIGHT_STEP);
+        const next = weighted(box.value, box.selectionStart ?? 0, box.selectionEnd ?? 0, up * app.settings.get("weight"));
         box.value = next.text;
         box.setSelectionRange(next.from, next.to);
         count(box.value);

@@ -152,7 +152,7 @@ const SHEET = {
 };
 
 const PANELS = {
-  "panel.workflows": "Workflows", "panel.nodes": "Nodes", "panel.models": "Models", "panel.gallery": "Gallery", "panel.queue": "Queue", "panel.record": "Record", "panel.training": "Train", "panel.log": "Log",
+  "panel.workflows": "Workflows", "panel.nodes": "Nodes", "panel.models": "Models", "panel.gallery": "Gallery", "panel.queue": "Queue", "panel.record": "Record", "panel.training": "Train", "panel.log": "Log", "panel.settings": "Settings",
   "workflows.search": "Search workflows", "workflows.own": "Your workflows", "workflows.templates": "Templates", "workflows.delete": "Delete {name}", "workflows.really": "Delete {name} from the disk?",
   "nodes.search": "Search nodes", "nodes.uncategorised": "other", "nodes.category": "{category} ({count})",
   "models.kind": "Kind of model", "models.search": "Search models", "models.none": "Nothing here. Put files into models/{folder} of the data folder.", "models.folder": "{name} ({count})",
@@ -184,6 +184,22 @@ const PANELS = {
   "log.none": "Nothing was said at this level.", "log.lines": "Lines of the log", "log.server": "server", "log.worker": "worker",
 };
 
+const SETTINGS = {
+  "settings.group.look": "Look", "settings.group.canvas": "Canvas", "settings.group.text": "Texts", "settings.group.results": "Results", "settings.group.keys": "Keys",
+  "settings.theme": "Theme", "settings.theme.hint": "The colours of the page and of the canvas", "settings.theme.system": "As the system", "settings.theme.dark": "Dark", "settings.theme.light": "Light",
+  "settings.links": "Links", "settings.links.hint": "How links are drawn", "settings.links.curve": "Curves", "settings.links.straight": "Straight lines", "settings.links.square": "Right angles", "settings.links.hidden": "Only of chosen nodes",
+  "settings.minimap": "Mini-map", "settings.minimap.hint": "All of the graph in the corner; a click there goes to a place",
+  "settings.wheel": "Wheel", "settings.wheel.hint": "For a trackpad: two fingers move the view, pinching zooms. Ctrl and the wheel always zooms", "settings.wheel.zoom": "Zooms", "settings.wheel.pan": "Moves the view",
+  "settings.snap": "Snap to the grid", "settings.snap.hint": "Where nodes are moved to; Shift does it while dragging",
+  "settings.grid": "Width of the grid", "settings.grid.hint": "To which nodes snap, and by which arrow keys move them; from 2 to 200",
+  "settings.spelling": "Check spelling", "settings.spelling.hint": "Of prompts, captions and notes, by the browser",
+  "settings.weight": "Step of a weight", "settings.weight.hint": "By which Ctrl and Up or Down change the weight of a word; from 0.01 to 1",
+  "settings.metadata": "Workflow in what is saved", "settings.metadata.hint": "From it a picture is opened as the graph that made it. Without it nobody can read your prompts there",
+  "settings.keys": "Change keys…", "settings.keys.hint": "Every command may have keys of your own",
+  "settings.reset": "All settings as they were", "settings.reset.really": "Set everything here as it was at first, your own keys too?", "settings.reset.yes": "Set all",
+  "settings.where": "This browser keeps these settings. The server has others: “easel config” lists them.",
+};
+
 const TRAINING = {
   "training.dataset": "Dataset", "training.pictures": "Pictures", "training.new": "New…", "training.new-title": "New dataset", "training.folder": "Name of the folder", "training.letters": "Letters, digits, space, _ . -", "training.make": "Make",
   "training.counts": "{name} ({pictures}, {captions})", "training.captions.one": "{count} caption", "training.captions.other": "{count} captions",
@@ -201,7 +217,7 @@ const TRAINING = {
   "buckets.title": "Sizes they are trained at", "buckets.size": "Size", "buckets.pictures": "Pictures", "buckets.cropped": "Cut off, at most", "buckets.enlarged": "Enlarged", "buckets.misfit": "{name}: {reason}", "buckets.none": "No pictures yet.",
 };
 
-export const WORDS = { ...UNITS, ...PAGE, ...STATUS, ...FILES, ...CANVAS, ...COMMANDS, ...SHEET, ...PANELS, ...TRAINING };
+export const WORDS = { ...UNITS, ...PAGE, ...STATUS, ...FILES, ...CANVAS, ...COMMANDS, ...SHEET, ...PANELS, ...SETTINGS, ...TRAINING };
 
 /** @typedef {keyof typeof WORDS} Key */
 /** @typedef {Key extends infer K ? K extends `${infer Stem}.other` ? Stem : never : never} CountKey */

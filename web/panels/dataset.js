@@ -64,7 +64,7 @@ export function datasetView(app, { name: dataset, made }, changed) {
 
   /** @param {any} picture */
   function tile(picture) {
-    const caption = el("textarea", { value: picture.caption ?? "", rows: 2, placeholder: t("dataset.no-caption"), "aria-label": t("dataset.caption", { name: picture.name }) });
+    const caption = el("textarea", { value: picture.caption ?? "", rows: 2, spellcheck: app.settings.get("spelling"), placeholder: t("dataset.no-caption"), "aria-label": t("dataset.caption", { name: picture.name }) });
     let saved = picture.caption ?? "";
     let timer = 0;
     let turn = Promise.resolve();

@@ -28,4 +28,5 @@ export const PANELS = [
   { id: "record", title: t("panel.record"), icon: "record", side: "right", mount: later(() => import("./record.js")) },
   { id: "training", title: t("panel.training"), icon: "training", side: "right", key: "t", mount: later(() => import("./training.js")) },
   { id: "log", title: t("panel.log"), icon: "log", side: "right", key: "Mod+`", mount: later(() => import("./log.js")) },
+  { id: "settings", title: t("panel.settings"), icon: "settings", side: "right", key: "Mod+,", mount: later(() => import("./settings.js")) },
 ];

@@ -32,7 +32,7 @@ export const FIELDS = [
   { name: "trigger", label: "training.trigger", node: DATASET, input: "trigger", control: entry("trigger", { placeholder: "sks shape" }) },
   { name: "name", label: "training.name", node: "SaveLoRA", input: "name", control: entry("name", { pattern: "[A-Za-z0-9][A-Za-z0-9 _.\\-]{0,60}", title: t("training.letters") }) },
   { name: "steps", label: "training.steps", node: "TrainPlan", input: "steps", number: true, control: whole("steps", 1, 1_000_000) },
-  { name: "prompts", label: "training.prompts", node: SAMPLES, input: "prompts", control: (_, value) => el("textarea", { name: "prompts", rows: 2, value: value ?? "" }) },
+  { name: "prompts", label: "training.prompts", node: SAMPLES, input: "prompts", control: (app, value) => el("textarea", { name: "prompts", rows: 2, spellcheck: app.settings.get("spelling"), value: value ?? "" }) },
   { name: "rank", label: "training.rank", node: "AdapterSpec", input: "rank", more: true, number: true, control: whole("rank", 1, 1024) },
   { name: "rate", label: "training.rate", node: "Optimizer", input: "rate", more: true, number: true, control: entry("rate", { type: "number", min: "0", step: "any" }) },
   { name: "batch", label: "training.batch", node: "TrainPlan", input: "batch_size", more: true, number: true, control: whole("batch", 1, 256) },

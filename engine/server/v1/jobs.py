@@ -33,7 +33,9 @@ class JobRequest(Strict):
     targets: list[str] | None = Field(None, description="Ids of the nodes to run up to; without it, all output nodes.")
     front: bool = Field(False, description="Run before everything that waits.")
     client_id: str = Field("", max_length=200, description="The WebSocket client that is to hear of the job.")
-    extra: dict[str, Any] = Field(default_factory=dict, description="Kept with the job; savers embed `extra_pnginfo`.")
+    extra: dict[str, Any] = Field(
+        default_factory=dict, description="Kept with the job; savers embed `extra_pnginfo`, and nothing where `metadata` is false."
+    )
 
 
 class JobList(Answer):
