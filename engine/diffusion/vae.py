@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.diffusion.memory import Memory
 from engine.diffusion.tiles import in_tiles
-from engine.errors import EaselError, InvalidInput
+from engine.errors import InvalidInput, NodeFailed
 from engine.values.model import Vae
 
 TILES = (64, 32)
@@ -50,7 +50,7 @@ def decode(memory: Memory, vae: Vae, samples: Tensor, tile: Tile | None = None) 
         ]
     found = torch.cat(pictures)
     if not found.isfinite().all():
-        raise EaselError(
+        raise NodeFailed(
             "The decoded picture holds numbers that are not finite (NaN or infinity); it would be black.",
             hint="The VAE may overflow in its number format: try --precision fp32, or another VAE.",
         )

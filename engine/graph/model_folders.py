@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from engine.errors import EaselError, MissingFile
+from engine.errors import InvalidSettings, MissingFile
 
 # key -> directories below a models directory, in the order they are searched
 MODEL_FOLDERS: dict[str, tuple[str, ...]] = {
@@ -85,24 +85,24 @@ def existing_folders(models: Path) -> dict[str, list[Path]]:
 def read_extra_model_paths(file: Path) -> list[tuple[str, Path, bool]]:
     """(key, folder, goes first) for each line of an extra_model_paths.yaml; key `custom_nodes` names folders of node packs.
 
-    Paths are relative to `base_path`, which is relative to the file; `~` and environment variables are expanded. Raises EaselError.
+    Paths are relative to `base_path`, which is relative to the file; `~` and environment variables are expanded. Raises InvalidSettings.
     """
     try:
         sections = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise MissingFile(f"{file} does not exist.", hint="Correct the path in the settings.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise EaselError(f"{file} cannot be read: {error}", hint="Write it as YAML, one section per program.") from error
+        raise InvalidSettings(f"{file} cannot be read: {error}", hint="Write it as YAML, one section per program.") from error
     if sections is None:
         return []
     if not isinstance(sections, dict):
-        raise EaselError(f"{file} holds no sections.", hint="Write it as ComfyUI's extra_model_paths.yaml.example shows.")
+        raise InvalidSettings(f"{file} holds no sections.", hint="Write it as ComfyUI's extra_model_paths.yaml.example shows.")
     found: list[tuple[str, Path, bool]] = []
     for section in sections.values():
         if isinstance(section, dict):
             found.extend(_section(section, file))
         elif section is not None:
-            raise EaselError(f"{file}: a section is {section!r}, not a list of folders.", hint="Indent its lines.")
+            raise InvalidSettings(f"{file}: a section is {section!r}, not a list of folders.", hint="Indent its lines.")
     return found
 
 
@@ -116,7 +116,7 @@ def _section(section: Mapping[Any, Any], file: Path) -> list[tuple[str, Path, bo
         if key in ("base_path", "is_default") or value is None:
             continue
         if not isinstance(value, str):
-            raise EaselError(f"{file}: {key} is {value!r}, not a folder.", hint="Write one folder per line, as a text.")
+            raise InvalidSettings(f"{file}: {key} is {value!r}, not a folder.", hint="Write one folder per line, as a text.")
         for line in value.splitlines():
             if line.strip():
                 folder = Path(os.path.normpath(base / _expanded(line.strip())))

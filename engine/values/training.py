@@ -220,6 +220,25 @@ class FilePlan(Settings):
     tensorboard: bool = False
 
 
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Step = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class _Record(BaseModel):
+    """The form of a state's record; what its parts hold is for the trainer to judge."""
+
+    model_config = ConfigDict(strict=True)
+
+    step: Step
+    curve: list[Annotated[list[Number], Field(min_length=3, max_length=3)]]
+    validation: list[Annotated[list[Number], Field(min_length=2, max_length=2)]]
+    recipe: dict[str, Any]
+    family: str
+    economy: dict[str, Any]
+    optimizer: dict[str, Any]
+    scaler: Any
+
+
 class StateCodec:
     """Keeps a state's tensors, and the rest of it as JSON."""
 
@@ -227,6 +246,8 @@ class StateCodec:
         return dict(value.tensors), {"record": value.record}
 
     def decode(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> TrainingState:
+        """Raises ValueError for a record of another form."""
+        _Record.model_validate(metadata["record"])
         return TrainingState(dict(tensors), metadata["record"])
 
 

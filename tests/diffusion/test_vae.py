@@ -9,7 +9,7 @@ from engine.diffusion.checkpoints import load_checkpoint, load_vae
 from engine.diffusion.devices import choose
 from engine.diffusion.loading import load_module
 from engine.diffusion.memory import Memory
-from engine.errors import EaselError, InvalidInput, ModelFormatError, OutOfMemory
+from engine.errors import InvalidInput, ModelFormatError, NodeFailed, OutOfMemory
 from tests.diffusion import small_checkpoint
 
 
@@ -118,7 +118,7 @@ def test_a_latent_that_is_not_finite_is_refused(value, memory, number):
 
 def test_a_vae_that_overflows_is_an_error_and_no_black_picture(value, memory, monkeypatch):
     monkeypatch.setattr(AutoencoderKL, "decode", lambda module, latent, return_dict: (torch.full((1, 3, 32, 32), float("nan")),))
-    with pytest.raises(EaselError, match="would be black") as caught:
+    with pytest.raises(NodeFailed, match="would be black") as caught:
         vae.decode(memory, value, torch.zeros(1, 4, 4, 4))
     assert "--precision fp32" in caught.value.hint
 

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import pytest
 
-from engine.errors import EaselError, MissingFile, UnsafePath
+from engine.errors import InvalidSettings, MissingFile, UnsafePath
 from engine.graph import Folders, file_digests
 from engine.graph.saving import expand_prefix
 
@@ -191,7 +191,7 @@ def test_the_file_of_the_data_folder_is_read_by_itself(tmp_path):
 @pytest.mark.parametrize("text", [b"- a\n", b"a: text\n", b"a:\n  loras: [x]\n", b"a: [\n", b"!!python/object/apply:os.system ['true']\n"])
 def test_a_wrong_yaml_is_an_error_that_names_the_file(tmp_path, text):
     put(tmp_path / "extra.yaml", text)
-    with pytest.raises(EaselError, match=r"extra\.yaml"):
+    with pytest.raises(InvalidSettings, match=r"extra\.yaml"):
         Folders(tmp_path / "data", extra_model_paths=tmp_path / "extra.yaml")
 
 

@@ -15,7 +15,7 @@ from engine.diffusion.guidance.latent_operations import gaussian
 from engine.diffusion.inside.unet_blocks import Grid, Module, middle
 from engine.diffusion.sampling.guidance import Step
 from engine.diffusion.sampling.inside import Evaluation
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 
 BLUR_RADIUS = 4
 ATTENTION = "importance in the middle block"
@@ -89,7 +89,7 @@ class SelfAttentionGuidance:
         side, own, conditioning = (0, step.cond, step.positive) if step.uncond is None else (1, step.uncond, step.negative)
         noted = step.memory.get(ATTENTION, {})
         if (side, 0) not in noted:
-            raise EaselError(
+            raise InvalidInput(
                 f"Self-attention guidance needs a {'negative' if side else 'positive'} prompt for the whole picture.",
                 hint="Add one without an area, or take the guidance off.",
             )

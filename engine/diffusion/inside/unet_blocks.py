@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 
 Module = Any
 """A network of diffusers or a part of one. torch's own type does not know what parts it has."""
@@ -51,11 +51,11 @@ def output_blocks(unet: Module) -> list[Block]:
 
 
 def middle(unet: Module) -> list[Module]:
-    """The spatial transformers of the middle block, at least one. Raises EaselError where it has none."""
+    """The spatial transformers of the middle block, at least one. Raises InvalidInput where it has none."""
     _check(unet)
     found = [module for module in getattr(unet.mid_block, "attentions", None) or () if hasattr(module, "transformer_blocks")]
     if not found:
-        raise EaselError(
+        raise InvalidInput(
             "This model has no attention in the middle of its network, which the guidance on it works with.",
             hint="Take perturbed-attention and self-attention guidance off this model.",
         )
@@ -86,7 +86,7 @@ def _blocks(level: Module) -> list[Block]:
 
 def _check(network: Module) -> None:
     if not hasattr(network, "down_blocks"):
-        raise EaselError(
+        raise InvalidInput(
             f"A method for U-Nets was put on a model whose network is a {type(network).__name__}.",
             hint="Take the node off this model; skip-layer guidance is the one for transformers such as SD3 and Flux.",
         )

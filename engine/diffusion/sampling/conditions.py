@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from engine.diffusion.sampling.model import DiffusionModel, Start
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 from engine.values.conditioning import Area, Condition, Conditioning, StepRanges
 
 FEATHER = 8
@@ -112,7 +112,7 @@ def _resolve(area: Area | None, size: tuple[int, int]) -> Rectangle | None:
     else:
         height, width, top, left = int(area.height), int(area.width), int(area.y), int(area.x)
     if top < 0 or left < 0 or top >= size[0] or left >= size[1] or height < 1 or width < 1:
-        raise EaselError(
+        raise InvalidInput(
             f"An area of {height}x{width} at row {top}, column {left} lies outside the latent of {size[0]}x{size[1]}.",
             hint="Areas are in pixels of the latent, an eighth of the picture's; move or shrink the area, or make the picture larger.",
         )

@@ -18,7 +18,7 @@ from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.noise import Noise, initial_noise
 from engine.diffusion.sampling.samplers import Sampler, sampler_of
 from engine.diffusion.sampling.schedules import cut, partial
-from engine.errors import EaselError
+from engine.errors import InvalidInput, NodeFailed
 from engine.values.conditioning import Conditioning
 from engine.values.latent import Latent
 
@@ -27,6 +27,9 @@ ProgressCallback = Callable[[int, int, Tensor, Tensor], None]
 
 Called once per step. Whatever it raises ends the run, which is how a run is cancelled.
 """
+
+
+NOT_FINITE = "numbers that are not finite (NaN or infinity)"
 
 
 class Part(NamedTuple):
@@ -69,8 +72,8 @@ def sample(
     start_at_step, end_at_step: run this part of the schedule only. add_noise: off continues a latent that is noisy already.
     leftover_noise: a run that ends early keeps its noise for a next run, instead of going to a clean latent in its last step.
 
-    Returns the latent with new samples, float32 on the CPU, and its other fields unchanged. Raises EaselError for names that do not
-    exist and for numbers that are not finite.
+    Returns the latent with new samples, float32 on the CPU, and its other fields unchanged. Raises InvalidInput for names that do not
+    exist and for a latent or levels that are not finite, NodeFailed at the step where the model gives no finite numbers.
     """
     sampler = sampler_of(sampler_name)
     sigmas = partial(scheduler, model.prediction, steps, denoise, drop_second_last=sampler.drop_second_last)
@@ -105,7 +108,8 @@ def sample_custom(
     _check_levels(sigmas, distinct=sampler.distinct)
     start = _start(model, latent, noise)
     denoiser = _denoiser(model, guider, sampler, sigmas, start, part or Part(0, len(sigmas) - 1))
-    watch = _Watch(len(sigmas) - 1, callback)
+    hint = _hint(sigmas)
+    watch = _Watch(len(sigmas) - 1, callback, hint)
     options = dict(sampler.options)
     x = model.prediction.start(sigmas[0], start.noise, start.latent)
     if sampler.noise:
@@ -113,9 +117,8 @@ def sample_custom(
     if sampler.last_sigma and sigmas[-1] == 0:
         sigmas = torch.cat([sigmas[:-1], sigmas.new_tensor([sampler.last_sigma])])
     x = sampler.function(denoiser, x, sigmas, callback=watch, **options)
-    rising = bool((sigmas.diff() > 0).any())
-    output = _finished(latent, model.prediction.finish(x, sigmas[-1]), model, rising=rising)
-    denoised = output if watch.denoised is None else _finished(latent, watch.denoised, model, rising=rising)
+    output = _finished(latent, model.prediction.finish(x, sigmas[-1]), model, hint)
+    denoised = output if watch.denoised is None else _finished(latent, watch.denoised, model, hint)
     return Sampled(output, denoised)
 
 
@@ -152,25 +155,30 @@ def _denoiser(model: DiffusionModel, guider: Guider, sampler: Sampler, sigmas: T
     return MaskedDenoiser(denoiser, start.mask, start.latent, noise, sigmas, model.options.mask)
 
 
-def _finished(latent: Latent, x: Tensor, model: DiffusionModel, *, rising: bool) -> Latent:
+def _finished(latent: Latent, x: Tensor, model: DiffusionModel, hint: str) -> Latent:
     samples = model.latent_format.process_out(x.float()).cpu()
-    hint = "The model may overflow in its number format: try --precision fp32 or a lower guidance scale."
-    if rising:
-        hint = "The levels rise on the way, which not every sampler can follow: try euler, or levels that fall."
-    _check_finite(samples, "The sampled latent", hint)
+    if not samples.isfinite().all():
+        raise NodeFailed(f"The sampled latent holds {NOT_FINITE}.", hint=hint)
     return replace(latent, samples=samples)
+
+
+def _hint(sigmas: Tensor) -> str:
+    """What to do about numbers that are not finite."""
+    if (sigmas.diff() > 0).any():
+        return "The levels rise on the way, which not every sampler can follow: try euler, or levels that fall."
+    return "The model may overflow in its number format: try --precision fp32 or a lower guidance scale."
 
 
 def _check_levels(sigmas: Tensor, *, distinct: bool) -> None:
     _check_finite(sigmas, "The schedule", "Some schedules need more than one step.")
     if (sigmas[:-1] <= 0).any() or sigmas[-1] < 0:
-        raise EaselError(
+        raise InvalidInput(
             "The schedule has a level of 0 or less before its end, where there is nothing to denoise.",
             hint="Look at the node that made the levels; only the last one may be 0.",
         )
     twice = (sigmas.diff() == 0).nonzero()
     if distinct and len(twice):
-        raise EaselError(
+        raise InvalidInput(
             f"The schedule has the level {float(sigmas[twice[0, 0]]):g} twice in a row, and this sampler needs levels that differ.",
             hint="Use fewer steps, another schedule (normal or karras have no equal levels), or the sampler euler.",
         )
@@ -178,17 +186,46 @@ def _check_levels(sigmas: Tensor, *, distinct: bool) -> None:
 
 def _check_finite(values: Tensor, what: str, hint: str) -> None:
     if not values.isfinite().all():
-        raise EaselError(f"{what} holds numbers that are not finite (NaN or infinity).", hint=hint)
+        raise InvalidInput(f"{what} holds {NOT_FINITE}.", hint=hint)
 
 
 class _Watch:
-    """Passes a sampler's steps on to a progress callback and keeps the last denoised latent."""
+    """Passes a sampler's steps on to a progress callback, keeps the last denoised latent, and ends the run at one that is not finite.
 
-    def __init__(self, total: int, callback: ProgressCallback | None) -> None:
-        self.total, self._callback = total, callback
+    CUDA computes while this goes on, so what it says of a step is read at the next one: by then it is there, and nothing waits.
+    """
+
+    def __init__(self, total: int, callback: ProgressCallback | None, hint: str) -> None:
+        self.total, self._callback, self._hint = total, callback, hint
         self.denoised: Tensor | None = None
+        self._before: tuple[int, Callable[[], bool]] | None = None
 
     def __call__(self, step: int, x: Tensor, denoised: Tensor) -> None:
+        number = min(step + 1, self.total)
+        if self._before is not None:
+            self._check(*self._before)
+        self._before = number, _is_finite(denoised)
+        if not denoised.is_cuda:
+            self._check(*self._before)
         self.denoised = denoised
         if self._callback is not None:
-            self._callback(min(step + 1, self.total), self.total, x, denoised)
+            self._callback(number, self.total, x, denoised)
+
+    def _check(self, number: int, is_finite: Callable[[], bool]) -> None:
+        if not is_finite():
+            raise NodeFailed(f"What the model predicts at step {number} of {self.total} holds {NOT_FINITE}.", hint=self._hint)
+
+
+def _is_finite(values: Tensor) -> Callable[[], bool]:
+    """Begin to find out whether all values are finite; the function waits for that and for nothing that was asked of the device later."""
+    found = values.isfinite().all()
+    if not found.is_cuda:
+        return lambda: bool(found)
+    copied, there = found.to("cpu", non_blocking=True), torch.cuda.Event()
+    there.record(torch.cuda.current_stream(values.device))
+
+    def read() -> bool:
+        there.synchronize()
+        return bool(copied)
+
+    return read

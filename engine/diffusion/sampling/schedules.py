@@ -15,7 +15,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from engine.diffusion.sampling.prediction import Prediction
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 
 Schedule = Callable[[Prediction, int], Tensor]
 
@@ -54,9 +54,9 @@ def karras(prediction: Prediction, steps: int) -> Tensor:
 
 
 def karras_range(steps: int, low: float, high: float, rho: float = 7.0) -> Tensor:
-    """Even steps of sigma^(1/rho) between two levels, then 0. Raises EaselError for a rho below 0.01."""
+    """Even steps of sigma^(1/rho) between two levels, then 0. Raises InvalidInput for a rho below 0.01."""
     if rho < 0.01:
-        raise EaselError(f"A Karras schedule with rho {rho:g} has no levels.", hint="Use 7, or 1 for even steps.")
+        raise InvalidInput(f"A Karras schedule with rho {rho:g} has no levels.", hint="Use 7, or 1 for even steps.")
     low_root, high_root = low ** (1 / rho), high ** (1 / rho)
     return with_zero((high_root + torch.linspace(0, 1, steps) * (low_root - high_root)) ** rho)
 
@@ -67,7 +67,7 @@ def exponential(prediction: Prediction, steps: int) -> Tensor:
 
 
 def exponential_range(steps: int, low: float, high: float) -> Tensor:
-    """Even steps of log sigma between two levels, then 0. Raises EaselError for levels of 0."""
+    """Even steps of log sigma between two levels, then 0. Raises InvalidInput for levels of 0."""
     log_low, log_high = _logs(low, high)
     return with_zero(torch.linspace(log_high, log_low, steps).exp())
 
@@ -85,10 +85,12 @@ def ddim_uniform(prediction: Prediction, steps: int) -> Tensor:
 def beta(prediction: Prediction, steps: int, alpha: float = 0.6, beta: float = 0.6) -> Tensor:
     """Levels of the table at quantiles of a beta distribution, which gives both ends more steps (Lee et al. 2024).
 
-    Raises EaselError for an alpha or beta for which there is no such distribution.
+    Raises InvalidInput for an alpha or beta for which there is no such distribution.
     """
     if alpha <= 0 or beta <= 0:
-        raise EaselError(f"There is no beta distribution with alpha {alpha:g} and beta {beta:g}.", hint="Give both above 0; 0.6 is usual.")
+        raise InvalidInput(
+            f"There is no beta distribution with alpha {alpha:g} and beta {beta:g}.", hint="Give both above 0; 0.6 is usual."
+        )
     table = prediction.levels.sigmas
     quantiles = betaincinv(alpha, beta, 1 - np.linspace(0, 1, steps, endpoint=False))
     indices = np.rint(quantiles * (len(table) - 1)).astype(int)
@@ -118,14 +120,14 @@ def kl_optimal(prediction: Prediction, steps: int) -> Tensor:
 
 
 def polyexponential_range(steps: int, low: float, high: float, rho: float = 1.0) -> Tensor:
-    """Steps of log sigma along a power of the share left, then 0. Raises EaselError for levels of 0."""
+    """Steps of log sigma along a power of the share left, then 0. Raises InvalidInput for levels of 0."""
     log_low, log_high = _logs(low, high)
     return with_zero((torch.linspace(1, 0, steps) ** rho * (log_high - log_low) + log_low).exp())
 
 
 def _logs(low: float, high: float) -> tuple[float, float]:
     if low <= 0 or high <= 0:
-        raise EaselError(f"Levels from {high:g} to {low:g} cannot be spaced by their logarithm.", hint="Give both ends above 0.")
+        raise InvalidInput(f"Levels from {high:g} to {low:g} cannot be spaced by their logarithm.", hint="Give both ends above 0.")
     return math.log(low), math.log(high)
 
 
@@ -166,7 +168,7 @@ SCHEDULER_NAMES = tuple(SCHEDULES)
 def schedule(name: str, prediction: Prediction, steps: int) -> Tensor:
     """The schedule of this name; an unknown name is an error that lists the known ones."""
     if name not in SCHEDULES:
-        raise EaselError(f"There is no schedule {name!r}.", hint=f"Choose one of {', '.join(SCHEDULES)}.")
+        raise InvalidInput(f"There is no schedule {name!r}.", hint=f"Choose one of {', '.join(SCHEDULES)}.")
     return SCHEDULES[name](prediction, steps)
 
 
@@ -174,7 +176,7 @@ def partial(name: str, prediction: Prediction, steps: int, denoise: float = 1.0,
     """The last `steps` steps of a schedule long enough that they are its `denoise` part; empty if denoise is 0.
 
     drop_second_last: build one step more and leave out the second-last level, as samplers want that evaluate between levels.
-    Raises EaselError for a denoise so small that the schedule would have more than a million steps.
+    Raises InvalidInput for a denoise so small that the schedule would have more than a million steps.
     """
 
     def build(count: int) -> Tensor:
@@ -188,7 +190,7 @@ def partial(name: str, prediction: Prediction, steps: int, denoise: float = 1.0,
     if denoise <= 0.0:
         return torch.empty(0)
     if steps / denoise > LONGEST:
-        raise EaselError(
+        raise InvalidInput(
             f"{steps} steps that are the {denoise:g} part of a schedule would be of one with more than {LONGEST:,} steps.",
             hint="Use fewer steps or a larger denoise; 0 leaves the latent as it is.",
         )

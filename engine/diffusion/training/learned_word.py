@@ -61,10 +61,13 @@ class LearnedWord:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], source: str) -> None:
-        """Raises InvalidInput, naming `source`, for another number of vectors."""
-        value = tensors[FILE_NAME]
-        if value.shape != self.vectors.shape:
-            raise InvalidInput(f"{source} has {len(value)} vectors, this word {len(self.vectors)}.", hint="Set the same number.")
+        """Raises InvalidInput, naming `source`, for other vectors than this word's."""
+        value = tensors.get(FILE_NAME)
+        if value is None or value.shape != self.vectors.shape:
+            shape = "none" if value is None else list(value.shape)
+            raise InvalidInput(f"{source} has vectors of shape {shape}, this word {list(self.vectors.shape)}.", hint="Set the same number.")
+        if not value.is_floating_point() or not value.isfinite().all():
+            raise InvalidInput(f"{source}: {FILE_NAME} holds numbers that are not finite.", hint="The file is damaged.")
         self.vectors.copy_(value)
 
 

@@ -144,7 +144,7 @@ class AdaptedNetwork:
                     f"{source}: {name} has shape {list(value.shape)}, this adapter {list(slot.shape)}.",
                     hint="Set the same ranks as it has.",
                 )
-            if not value.isfinite().all():
+            if not value.is_floating_point() or not value.isfinite().all():
                 raise InvalidInput(f"{source}: {name} holds numbers that are not finite.", hint="The file is damaged.")
             slot.parameter.copy_(value.reshape(slot.parameter.shape))
 

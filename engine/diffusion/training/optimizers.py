@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from diffusers.optimization import get_piecewise_constant_schedule
 from torch import nn
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Adafactor, get_scheduler
 
 from engine.errors import InvalidInput
@@ -118,7 +118,7 @@ def at_average(settings: Optimizer, optimizer: Any, parameters: Sequence[nn.Para
                 parameter.copy_(value)
 
 
-def build_schedule(settings: Optimizer, optimizer: torch.optim.Optimizer, horizon: int) -> LRScheduler:
+def build_schedule(settings: Optimizer, optimizer: torch.optim.Optimizer, horizon: int) -> LambdaLR:
     """The schedule of learning rates over `horizon` optimizer steps. Raises InvalidInput for a setting that it does not read."""
     name = settings.schedule
     warmup = warmup_steps(settings, horizon)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from torch import Tensor
 
 from engine.diffusion.training.recipe import Recipe
@@ -37,21 +38,40 @@ def _key(key: Any) -> Any:
 
 
 def unpacked(form: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """What `packed` was given, with copies of the tensors."""
+    """What `packed` was given, with copies of the tensors. Raises InvalidInput for what it never gave."""
+    try:
+        return _unpacked(form, tensors)
+    except (KeyError, ValueError, TypeError) as error:
+        raise refused(f"a part of it cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _unpacked(form: Any, tensors: Mapping[str, Tensor]) -> Any:
     if not isinstance(form, dict):
         return form
     ((kind, content),) = form.items()
     if kind == "tensor":
         return tensors[content].clone()
     if kind == "dict":
-        return {key: unpacked(item, tensors) for key, item in content}
-    items = [unpacked(item, tensors) for item in content]
-    return items if kind == "list" else tuple(items)
+        return {key: _unpacked(item, tensors) for key, item in content}
+    items = [_unpacked(item, tensors) for item in content]
+    return {"list": list, "tuple": tuple}[kind](items)
+
+
+def refused(why: str) -> InvalidInput:
+    """The error for a state that no training here left so."""
+    return InvalidInput(
+        f"The state cannot be continued: {why}.", hint="It is damaged, or was made otherwise. Start from its LoRA instead, or anew."
+    )
 
 
 def check_same(state: TrainingState, recipe: Recipe) -> None:
     """Raise InvalidInput for a state of other settings, naming one. What was no setting yet when it was made was as it is by default."""
-    before, now = (made.model_dump(mode="json") for made in (Recipe.model_validate(state.record["recipe"]), recipe))
+    try:
+        made = Recipe.model_validate(state.record["recipe"])
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise refused(f"its setting {'.'.join(map(str, fault['loc']))} is {fault['input']!r:.40}: {fault['msg']}") from error
+    before, now = (settings.model_dump(mode="json") for settings in (made, recipe))
     name = next((name for name in now if before[name] != now[name]), None)
     if name is None:
         return

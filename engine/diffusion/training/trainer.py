@@ -25,7 +25,8 @@ from engine.diffusion.training.objectives import Noised, Task
 from engine.diffusion.training.optimizers import at_average, build_optimizer, build_schedule
 from engine.diffusion.training.ranks import Ranks, divided
 from engine.diffusion.training.recipe import Recipe
-from engine.diffusion.training.state import check_same, packed, unpacked
+from engine.diffusion.training.resuming import averages_of, resume_optimizer, resume_scaler, set_schedule
+from engine.diffusion.training.state import check_same, packed, refused
 from engine.diffusion.training.streams import global_stream, stream
 from engine.diffusion.training.text_reader import TextReader
 from engine.errors import InvalidInput, OutOfMemory
@@ -76,7 +77,7 @@ class Networks:
             self.unet.disable_gradient_checkpointing()
         if "text_encoder" in self.adapted:
             encoder = self.adapted["text_encoder"].module
-            encoder.gradient_checkpointing_enable() if on else encoder.gradient_checkpointing_disable()
+            encoder.activation_checkpointing_enable() if on else encoder.activation_checkpointing_disable()
 
 
 class Trainer:
@@ -136,29 +137,34 @@ class Trainer:
             "family": self._networks.kind.name,
             "economy": asdict(self._economy),
             "optimizer": packed(self._optimizer.state_dict(), inner),
-            "schedule": packed(self._schedule.state_dict(), inner),
             "scaler": packed(self._scaler.state_dict(), inner),
         }
         return TrainingState({**tensors, **{f"optimizer.{name}": tensor for name, tensor in inner.items()}}, record)
 
     def load(self, state: TrainingState) -> None:
-        """Go on from a state. Raises InvalidInput for one of another training."""
+        """Go on from a state. Raises InvalidInput for one of another training, and for one that no training leaves so."""
         check_same(state, self.recipe)
-        self._ranks.load(state)
+        record = state.record
+        if record["family"] != self._networks.kind.name:
+            raise refused(f"it is of a model of the kind {record['family']!r:.40}, this is one of {self._networks.kind.name}")
+        if [row[0] for row in record["curve"]] != list(range(1, state.step + 1)):
+            raise refused(f"its curve does not have the steps 1 to {state.step}")
+        economy = next((way for way in self._economies if asdict(way) == record["economy"]), None)
+        if economy is None:
+            raise refused(f"no step is computed with {record['economy']!r:.80}")
         for network in self._networks.adapted.values():
             network.load(state.part("adapter"), "The state")
-        inner = state.part("optimizer")
-        self._optimizer.load_state_dict(unpacked(state.record["optimizer"], inner))
-        self._schedule.load_state_dict(unpacked(state.record["schedule"], inner))
-        self._scaler.load_state_dict(unpacked(state.record["scaler"], inner))
+        resume_optimizer(self._optimizer, record["optimizer"], state.part("optimizer"), self.recipe.optimizer.name)
+        set_schedule(self._schedule, self._optimizer, state.step)
+        resume_scaler(self._scaler, record["scaler"])
         if self._average is not None:
-            averages = state.part("average")
-            slots = [(name, slot) for network in self._networks.adapted.values() for name, slot in network.slots.items()]
-            self._average.shadow_params = [averages[name].reshape(slot.parameter.shape).to(slot.parameter) for name, slot in slots]
+            names = [name for network in self._networks.adapted.values() for name in network.slots]
+            self._average.shadow_params = averages_of(state.part("average"), names, self._parameters)
             self._average.optimization_step = state.step
-        self._curve, self._validation = list(state.record["curve"]), list(state.record["validation"])
-        self._use(Economy(**state.record["economy"]))
+        self._curve, self._validation = list(record["curve"]), list(record["validation"])
+        self._use(economy)
         self.step = state.step
+        self._ranks.load(state)
 
     # -- one step
 

@@ -46,10 +46,12 @@ class WholeNetwork:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor], source: str) -> None:
-        """Raises InvalidInput, naming `source`, for tensors of another network."""
+        """Raises InvalidInput, naming `source`, for tensors of another network, and for such as hold NaN."""
         for name, slot in self.slots.items():
             if name not in tensors or tensors[name].shape != slot.parameter.shape:
                 raise InvalidInput(f"{source} is of another model: {name} does not fit.", hint="Continue with the model it was made with.")
+            if not tensors[name].is_floating_point() or not tensors[name].isfinite().all():
+                raise InvalidInput(f"{source}: {name} holds numbers that are not finite.", hint="The file is damaged.")
             slot.parameter.copy_(tensors[name])
 
 

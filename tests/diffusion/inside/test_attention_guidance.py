@@ -28,7 +28,7 @@ from engine.diffusion.sampling.latent_format import LatentFormat
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.prediction import prediction_of
 from engine.diffusion.unet import diffusion_model
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 from engine.values.conditioning import Area, Condition, Conditioning
 from tests.diffusion import small_checkpoint
 
@@ -144,7 +144,7 @@ def test_self_attention_guidance_without_a_negative_or_with_areas_works(model):
 def test_self_attention_guidance_with_nothing_but_areas_says_what_is_missing(model):
     area = Conditioning([Condition(random(9, 1, 77, 64), area=Area(4, 4, 0, 0))])
     for guider, side in ((CFG(area), "positive"), (CFG(WORDS, area, 4.0), "negative")):
-        with pytest.raises(EaselError, match=f"{side} prompt for the whole picture"):
+        with pytest.raises(InvalidInput, match=f"{side} prompt for the whole picture"):
             denoised(model, guider, inside=importance, after=SelfAttentionGuidance())
 
 
@@ -156,7 +156,7 @@ def test_a_network_without_attention_in_its_middle_says_so(middle_block):
         attention_head_dim=4,
     )  # fmt: skip
     for change in (without_attention, importance):
-        with pytest.raises(EaselError, match="no attention in the middle"):
+        with pytest.raises(InvalidInput, match="no attention in the middle"):
             list(change(network, None))
 
 

@@ -12,7 +12,7 @@ from engine.diffusion.sampling.conditions import BEGINNING, Position, place
 from engine.diffusion.sampling.model import DiffusionModel, Start
 from engine.diffusion.sampling.predictor import Predictor
 from engine.diffusion.sampling.sample import sample
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 from engine.values.conditioning import Area, Condition, Conditioning, StepRanges
 from tests.diffusion.sampling.toys import Recorder, empty, prompt, toy_model
 
@@ -98,7 +98,7 @@ def test_fractions_of_the_latent_are_rounded_to_its_pixels() -> None:
 
 def test_an_area_over_the_border_is_cut_and_one_outside_is_an_error() -> None:
     assert torch.equal(values(prompt(1.0, area=Area(99, 99, 8, 8)))[0], values(prompt(1.0, area=Area(8, 16, 8, 8)))[0])
-    with pytest.raises(EaselError, match="outside"):
+    with pytest.raises(InvalidInput, match="outside"):
         values(prompt(1.0, area=Area(4, 4, 16, 0)))
 
 

@@ -12,7 +12,7 @@ from engine.diffusion.sampling.guidance import CFG
 from engine.diffusion.sampling.noise import Noise
 from engine.diffusion.sampling.sample import sample, sample_custom
 from engine.diffusion.sampling.samplers import SAMPLER_NAMES, SAMPLERS, dpm_solver
-from engine.errors import Cancelled, EaselError
+from engine.errors import Cancelled, EaselError, InvalidInput, NodeFailed
 from engine.values.latent import Latent
 from tests.diffusion.sampling.toys import Recorder, empty, picture, prompt, toy_model
 
@@ -177,7 +177,7 @@ def test_neither_inputs_nor_global_random_state_are_touched() -> None:
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_words(changes: dict[str, Any], words: str) -> None:
-    with pytest.raises(EaselError, match=words) as caught:
+    with pytest.raises(InvalidInput, match=words) as caught:
         draw(empty(), **changes)
     assert caught.value.hint
 
@@ -186,12 +186,12 @@ def test_what_cannot_be_drawn_is_said_in_words(changes: dict[str, Any], words: s
 def test_a_latent_that_is_not_finite_is_refused(value: float) -> None:
     start = picture().samples.clone()
     start[0, 0, 0, 0] = value
-    with pytest.raises(EaselError, match="not finite"):
+    with pytest.raises(InvalidInput, match="not finite"):
         draw(Latent(start))
 
 
 def test_a_network_that_overflows_is_an_error_and_no_black_picture() -> None:
-    with pytest.raises(EaselError, match="not finite"):
+    with pytest.raises(NodeFailed, match="not finite"):
         draw(empty(), lambda x, timestep, context: x * float("inf"))
 
 
@@ -262,20 +262,29 @@ def test_euler_follows_levels_whatever_they_do_but_reach_0() -> None:
 
 
 @pytest.mark.parametrize("name", SAMPLER_NAMES)
-def test_a_network_that_gives_no_numbers_ends_every_sampler(name: str) -> None:
-    calls: list[int] = []
+def test_a_network_that_gives_no_numbers_ends_every_sampler_at_its_first_step(name: str) -> None:
+    def never(step: int, total: int, x: Tensor, denoised: Tensor) -> None:
+        raise AssertionError("a step was done")
 
-    def count(step: int, total: int, x: Tensor, denoised: Tensor) -> None:
-        calls.append(step)
-        assert len(calls) < 100
+    with pytest.raises(NodeFailed, match=r"predicts at step 1 of \d+ holds numbers that are not finite"):
+        draw(empty(4, 4), lambda x, timestep, context: x * float("nan"), sampler_name=name, callback=never)
 
-    with pytest.raises(EaselError, match="not finite"):
-        draw(empty(4, 4), lambda x, timestep, context: x * float("nan"), sampler_name=name, callback=count)
+
+def test_a_network_that_begins_to_overflow_is_told_by_step_and_not_asked_again() -> None:
+    evaluations: list[int] = []
+
+    def network(x: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        evaluations.append(1)
+        return x * (float("inf") if len(evaluations) == 4 else 0.5)
+
+    with pytest.raises(NodeFailed, match="at step 4 of 20 holds") as caught:
+        draw(empty(4, 4), network, steps=20, sampler_name="euler", cfg=1.0)
+    assert len(evaluations) == 4 and "fp32" in caught.value.hint
 
 
 def test_equal_levels_of_a_long_schedule_are_refused_before_the_first_step_where_a_sampler_cannot_have_them() -> None:
     network = Recorder()
-    with pytest.raises(EaselError, match="twice in a row"):
+    with pytest.raises(InvalidInput, match="twice in a row"):
         draw(empty(2, 2), network, steps=1_500, scheduler="simple", sampler_name="dpmpp_2m")
     assert network.inputs == []
 
@@ -285,5 +294,5 @@ def test_an_adaptive_run_whose_tolerances_cannot_be_met_ends(monkeypatch: pytest
     levels = torch.tensor([10.0, 0.1, 0.0])
     for options in ({"rtol": 1e-300, "atol": 1e-300}, {"rtol": 1e-6, "atol": 1e-7}, {"accept_safety": 100.0}):
         strict = SAMPLERS["dpm_adaptive"].with_options(**options)
-        with pytest.raises(EaselError, match="no steps that are small enough"):
+        with pytest.raises(InvalidInput, match="no steps that are small enough"):
             sample_custom(toy_model(), CFG(prompt(1.0)), strict, levels, empty(2, 2), noise=Noise(1))

@@ -19,7 +19,7 @@ from engine.diffusion.sampling.schedules import (
     turbo,
     variance_preserving,
 )
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 
 EPS = prediction_of("eps")
 
@@ -43,7 +43,7 @@ def test_there_is_one_more_level_than_steps(name: str, steps: int) -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(EaselError, match="karas") as caught:
+    with pytest.raises(InvalidInput, match="karas") as caught:
         schedule("karas", EPS, 5)
     assert "karras" in caught.value.hint
 
@@ -106,7 +106,7 @@ def test_turbo_takes_its_own_timesteps() -> None:
 
 @pytest.mark.parametrize("denoise", [1e-320, 1e-9, 1e-5])
 def test_so_little_denoise_that_the_schedule_would_have_no_end_is_refused(denoise: float) -> None:
-    with pytest.raises(EaselError, match="more than 1,000,000 steps"):
+    with pytest.raises(InvalidInput, match="more than 1,000,000 steps"):
         partial("normal", EPS, 20, denoise)
 
 
@@ -124,6 +124,6 @@ def test_ranges_without_levels_say_so() -> None:
         lambda: karras_range(5, 0.03, 14.6, 1e-300),
         lambda: beta(EPS, 5, 0.0),
     ):
-        with pytest.raises(EaselError) as caught:
+        with pytest.raises(InvalidInput) as caught:
             make()
         assert caught.value.hint

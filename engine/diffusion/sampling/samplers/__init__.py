@@ -20,7 +20,7 @@ from engine.diffusion.sampling.samplers import (
     unipc,
 )
 from engine.diffusion.sampling.samplers.sampler import Sampler
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 
 _heun_type = {"solver_type": "heun"}
 _cfg_pp = {"cfg_pp": True}
@@ -79,7 +79,7 @@ SAMPLER_NAMES = tuple(SAMPLERS)
 def sampler_of(name: str) -> Sampler:
     """The sampler of this name; an unknown name is an error that lists the known ones."""
     if name not in SAMPLERS:
-        raise EaselError(f"There is no sampler {name!r}.", hint=f"Choose one of {', '.join(SAMPLERS)}.")
+        raise InvalidInput(f"There is no sampler {name!r}.", hint=f"Choose one of {', '.join(SAMPLERS)}.")
     return SAMPLERS[name]
 
 

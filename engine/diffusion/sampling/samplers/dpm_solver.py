@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.diffusion.sampling.denoiser import Denoiser
 from engine.diffusion.sampling.noise import NoiseSource
 from engine.diffusion.sampling.samplers.sampler import StepCallback, ancestral_step, ignore
-from engine.errors import EaselError
+from engine.errors import InvalidInput
 
 MOST_STEPS = 10_000
 """Steps that the adaptive solver tries, those that it takes back included."""
@@ -97,7 +97,7 @@ def dpm_adaptive(
     """DPM-Solver-12 or -23 with adaptive steps (Lu et al. 2022a, appendix C): two orders are compared, a PID controller sets the step.
 
     Takes as many steps as the tolerances ask for, between the first and the last positive level; ends at that level, not at 0.
-    Raises EaselError where that has no end.
+    Raises InvalidInput where that has no end.
     """
     controller = StepSize(h_init, order if not eta else 1.5, pcoeff, icoeff, dcoeff, accept_safety)
     time, end = -sigmas[0].log(), -_last_positive(sigmas).log()
@@ -105,7 +105,7 @@ def dpm_adaptive(
     while time < end - 1e-5:
         target = torch.minimum(end, time + controller.h)
         if tried == MOST_STEPS or target <= time:
-            raise EaselError("The adaptive sampler finds no steps that are small enough for its tolerances.", hint="Raise rtol or atol.")
+            raise InvalidInput("The adaptive sampler finds no steps that are small enough for its tolerances.", hint="Raise rtol or atol.")
         down, up = target, torch.zeros(())
         if eta:
             sigma_down, _ = ancestral_step(_sigma(time), _sigma(target), eta)
