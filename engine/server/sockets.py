@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiohttp import web
 
 from engine.comfy.protocol.messages import STATE_SECONDS, Message, RunMessages, run_is_over, status
+from engine.errors import Busy
 from engine.jobs.jobs import Jobs
 from engine.jobs.records import Job, Result
 
@@ -19,6 +22,11 @@ BUSY_BYTES = 1 * 2**20
 """A client that has this much still to receive gets no previews and no progress."""
 LOST_BYTES = 256 * 2**20
 """A client that is this far behind is disconnected; it reads the state anew when it comes back."""
+
+MOST_SOCKETS = 200
+"""Open connections of all clients together."""
+MOST_OF_ONE = 20
+"""Of one client id: a page has one, a tab that was duplicated a second."""
 
 _TEXT, _BINARY = 0x81, 0x82
 
@@ -86,8 +94,27 @@ class Hub:
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
         self._clients: dict[str, Client] = {}
+        self._open: Counter[str] = Counter()
         self._run: RunMessages | None = None
         self._timer: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def admitted(self, sid: str) -> Iterator[None]:
+        """Room for a connection of a client, for as long as it is open. Raises Busy when there is none."""
+        if self._open.total() >= MOST_SOCKETS:
+            raise Busy(f"{MOST_SOCKETS} WebSockets are open", hint="Close pages and clients that are not needed, and try again.")
+        if self._open[sid] >= MOST_OF_ONE:
+            raise Busy(
+                f"{MOST_OF_ONE} WebSockets of this clientId are open",
+                hint="Close those that are not needed, or give each client an id of its own.",
+            )
+        self._open[sid] += 1
+        try:
+            yield
+        finally:
+            self._open[sid] -= 1
+            if not self._open[sid]:
+                del self._open[sid]
 
     def add(self, client: Client) -> None:
         """The latest connection of an id is the one that hears."""

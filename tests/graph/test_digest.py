@@ -370,6 +370,7 @@ def test_records_are_kept_and_can_be_read_by_job(lab, tmp_path):
 
     lab.renew(Cache(records=RecordStore(tmp_path / "records.sqlite")))
     lab.run(graph(a=("Number", {"value": 1}), x=("Add", {"a": "@a"})), "x", job=JobInfo(id="j1"))
+    lab.executor.close()  # what is remembered for the next run is written after the end of this one
     lab.renew(Cache(records=RecordStore(tmp_path / "records.sqlite")))
     outcome = lab.run(graph(a=("Number", {"value": 1}), x=("Add", {"a": "@a", "b": 7})), "x", job=JobInfo(id="j2"))
     assert reasons(outcome) == {"a": "not in cache", "x": "input b changed 1 -> 7"}

@@ -23,16 +23,21 @@ LONGEST_ID = 200
 
 @routes.get("/ws")
 async def connect(request: web.Request) -> web.WebSocketResponse:
-    """Tells everything about the jobs of `clientId`; the client's first message may say what it understands."""
+    """Tells everything about the jobs of `clientId`; the client's first message may say what it understands. 503 for one too many."""
     sid = request.query.get("clientId") or uuid.uuid4().hex
     if len(sid) > LONGEST_ID:
         raise BadRequest("clientId is longer than 200 characters")
+    hub = request.config_dict[HUB]
+    with hub.admitted(sid):
+        return await _talk(request, hub, sid)
+
+
+async def _talk(request: web.Request, hub: Hub, sid: str) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(compress=False, max_msg_size=LARGEST_MESSAGE)
     await socket.prepare(request)
     transport = request.transport
     if transport is None:
         return socket
-    hub = request.config_dict[HUB]
     client = Client(sid, socket, transport)
     hub.add(client)
     try:
