@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from engine.jobs.jobs import Jobs
 from engine.jobs.records import NewJob
 from engine.jobs.store import JobStore
 from engine.jobs.supervisor import Supervisor
+from tests.server.serving import chain, make_data, serving
 
 NOBODY = (sys.executable, "-c", "import sys; sys.stdin.read()")
 
@@ -33,3 +36,23 @@ async def test_a_job_that_is_deleted_while_others_change_places_takes_none_with_
         assert [job.id for job in await jobs.store.waiting()] == ["a", "e", "c", "d"]
     finally:
         await jobs.stop()
+
+
+@pytest.mark.parametrize("path", ["/history", "/queue"])
+async def test_a_job_that_is_deleted_while_jobs_are_listed_hides_no_other(tmp_path, monkeypatch, path):
+    async with serving(make_data(tmp_path / "data")) as api:
+        if path == "/queue":
+            await api.json("POST", "/api/v1/queue/pause")
+        ids = [(await api.queue(chain(1, start)))["prompt_id"] for start in range(3)]
+        if path == "/history":
+            await api.entry(ids[-1])
+        read = JobStore.body
+
+        async def deleting(store, job):
+            await store.cancel_waiting(ids[:1])
+            await store.delete_over(ids[:1])
+            return await read(store, job)
+
+        monkeypatch.setattr(JobStore, "body", deleting)
+        told = await api.json("GET", path)
+        assert (list(told) if path == "/history" else [item[1] for item in told["queue_pending"]]) == ids[1:]

@@ -83,7 +83,7 @@ def test_a_parked_job_is_an_error_in_history():
     result = Result(last="7")
     entry = history_entry(job(State.PARKED, reason="Parked after 2 crashes"), Body(b"{}", b"{}", None), result)
     name, data = entry["status"]["messages"][-1]
-    assert name == "execution_error" and data["node_id"] == "7" and data["exception_message"] == "Parked after 2 crashes"
+    assert name == "execution_error" and data["node_id"] == "7" and data["exception_message"] == "Parked after 2 crashes\n"
     assert entry["status"]["status_str"] == "error" and entry["status"]["completed"] is False
 
 

@@ -76,7 +76,7 @@ def _failure(result: Result, reason: str) -> dict[str, Any]:
             "node_id": result.last,
             "node_type": result.last_type,
             "executed": done,
-            "exception_message": reason,
+            "exception_message": f"{reason}\n",
             "exception_type": "EngineError" if result.last is None else "WorkerCrashed",
             "traceback": [],
             "current_inputs": {},

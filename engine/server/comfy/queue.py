@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
 from engine.comfy.protocol.history import history_entry, queue_item
 from engine.errors import BadRequest, MissingJob
-from engine.jobs.records import Job, Result
+from engine.graph.wire import dump_json
+from engine.jobs.records import Body, Job, Result
+from engine.jobs.store import JobStore
 from engine.server.responses import json_response, nothing, query_int, read_object
 from engine.server.state import Server, server_of
 
@@ -17,13 +22,10 @@ routes = web.RouteTableDef()
 
 @routes.get("/queue")
 async def queue(request: web.Request) -> web.Response:
-    server = server_of(request)
-    store = server.jobs.store
-    return json_response(
-        {
-            "queue_running": [queue_item(job, await store.body(job)) for job in await store.running()],
-            "queue_pending": [queue_item(job, await store.body(job)) for job in await store.waiting()],
-        }
+    store = server_of(request).jobs.store
+    running, waiting = await _with_bodies(store, await store.running()), await _with_bodies(store, await store.waiting())
+    return await _answer(
+        lambda: {"queue_running": [queue_item(*item) for item in running], "queue_pending": [queue_item(*item) for item in waiting]}
     )
 
 
@@ -47,7 +49,7 @@ async def history(request: web.Request) -> web.Response:
     if limit is not None and limit < 0:
         raise BadRequest("max_items is negative")
     jobs = await server.jobs.store.over(limit=limit, offset=offset if offset is not None and offset >= 0 else None)
-    return json_response({job.id: await _entry(server, job) for job in jobs})
+    return await _history(server, jobs)
 
 
 @routes.get("/history/{prompt_id}")
@@ -57,7 +59,7 @@ async def history_of(request: web.Request) -> web.Response:
         job = await server.jobs.store.get(request.match_info["prompt_id"])
     except MissingJob:
         return json_response({})
-    return json_response({job.id: await _entry(server, job)} if job.state.over and job.attempt else {})
+    return await _history(server, [job] if job.state.over and job.attempt else [])
 
 
 @routes.post("/history")
@@ -71,9 +73,24 @@ async def change_history(request: web.Request) -> web.Response:
     return nothing()
 
 
-async def _entry(server: Server, job: Job) -> dict[str, Any]:
+async def _history(server: Server, jobs: Sequence[Job]) -> web.Response:
     store = server.jobs.store
-    return history_entry(job, await store.body(job), await store.result(job) or Result())
+    found = [(job, body, await store.result(job) or Result()) for job, body in await _with_bodies(store, jobs)]
+    return await _answer(lambda: {entry[0].id: history_entry(*entry) for entry in found})
+
+
+async def _with_bodies(store: JobStore, jobs: Sequence[Job]) -> list[tuple[Job, Body]]:
+    found = []
+    for job in jobs:
+        with suppress(MissingJob):  # it was deleted since it was listed
+            found.append((job, await store.body(job)))
+    return found
+
+
+async def _answer(make: Callable[[], Any]) -> web.Response:
+    """Thousands of jobs may be in it, each with its whole prompt: others need not wait for that."""
+    body = await asyncio.to_thread(lambda: dump_json(make()))
+    return web.Response(body=body, content_type="application/json", charset="utf-8")
 
 
 def _ids(body: dict[str, Any]) -> list[str]:

@@ -119,8 +119,11 @@ async def one(request: web.Request) -> web.Response:
 async def workflow(request: web.Request) -> web.Response:
     """What was asked for: the workflow, or the API prompt of a job that came over /prompt."""
     body = await server_of(request).jobs.store.body(await _job(request))
-    extra = json.loads(body.extra)
-    return json_response(extra.get("easel") or json.loads(body.prompt))
+
+    def asked() -> web.Response:
+        return json_response(json.loads(body.extra).get("easel") or json.loads(body.prompt))
+
+    return await off_loop(len(body.extra) + len(body.prompt), asked)
 
 
 @table.add("GET", "/jobs/{id}/nodes", answer=NodeRecords)
@@ -166,10 +169,10 @@ async def retry(request: web.Request) -> web.Response:
         raise Conflict(f"The job {job.id} is {job.state}", hint="Only a job that is over can be asked for again.")
     body = await server.jobs.store.body(job)
     catalogue = await server.catalogue.current()
-    extra = json.loads(body.extra)
-    document = extra.pop("easel", None)
 
     def work() -> NewJob:
+        extra = json.loads(body.extra)
+        document = extra.pop("easel", None)
         if document is not None:
             return strict_job(
                 document, catalogue, server.limits, job_id=None, targets=job.targets, extra=extra, client_id=job.client_id, front=False
@@ -177,7 +180,7 @@ async def retry(request: web.Request) -> web.Response:
         asked = {"prompt": json.loads(body.prompt), "extra_data": extra, "partial_execution_targets": list(job.targets)}
         return comfy_job(dump_json(asked), catalogue, server.limits)[0]
 
-    new, _ = await server.jobs.submit(await off_loop(len(body.prompt), work))
+    new, _ = await server.jobs.submit(await off_loop(len(body.extra) + len(body.prompt), work))
     return json_response(JobAnswer.of(new).model_dump(), 201)
 
 
