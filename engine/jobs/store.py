@@ -69,7 +69,10 @@ class JobStore:
             if most_waiting is not None:
                 waiting = connection.execute(f"SELECT count(*) FROM jobs WHERE state IN ({_WAITING})").fetchone()[0]  # noqa: S608
                 if waiting >= most_waiting:
-                    raise Busy(f"{waiting} jobs wait already", hint="Try again when some of them have run, or raise max_waiting.")
+                    raise Busy(
+                        f"The queue is full: {waiting} of {most_waiting} jobs wait",
+                        hint="Try again when some of them have run, or raise max_waiting.",
+                    )
             cursor = connection.execute(
                 "INSERT INTO jobs (id, number, state, client_id, body_digest, targets, total, created, preemptible) "
                 "VALUES (?, 0, 'queued', ?, ?, ?, ?, ?, ?)",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,12 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
 
 
+def ask(url: str, body: Any = None) -> None:
+    """Send a POST; raises for an answer that is an error."""
+    data = b"" if body is None else json.dumps(body).encode()
+    urllib.request.urlopen(urllib.request.Request(url, data=data, method="POST"), timeout=60).close()
+
+
 def test_it_prints_the_paths_of_what_it_wrote(data: Path) -> None:
     done = run(workflow(data), "--data", data, "--set", "say.times=3", "--set", "Say it.text=good day")
     assert done.returncode == 0, done.stderr
@@ -207,7 +214,8 @@ def test_ctrl_c_keeps_what_a_training_came_to(data: Path) -> None:
 
 def test_the_server_that_has_the_data_folder_open_does_it(data: Path, tmp_path: Path) -> None:
     serve = [sys.executable, "-c", "from engine.cli.main import main; main()", "serve", "--data", str(data), "--port", "0"]
-    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+    few = {**os.environ, "EASEL_MAX_WAITING": "1"}
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True, env=few) as server:
         assert server.stdout is not None
         try:
             url = server.stdout.readline().split()[-1]
@@ -225,6 +233,11 @@ def test_the_server_that_has_the_data_folder_open_does_it(data: Path, tmp_path: 
             assert done.returncode == 1
             assert "Nowhere" in done.stderr
             assert "Traceback" not in done.stderr
+            ask(f"{url}/api/v1/queue/pause")
+            ask(f"{url}/api/v1/jobs", {"workflow": json.loads(workflow(data).read_text())})
+            done = run(workflow(data), "--data", data)
+            assert (done.returncode, done.stdout) == (1, "")
+            assert "The queue is full" in done.stderr and "max_waiting" in done.stderr
         finally:
             server.terminate()
     assert server.returncode == 0
