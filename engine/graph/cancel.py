@@ -31,8 +31,7 @@ class CancelToken:
 
     def give_way(self) -> None:
         """Stop at the next step. What the nodes saved is there when the graph is run again."""
-        if not self.cancelled:
-            self._stop(giving_way=True)
+        self._stop(giving_way=True)
 
     def finish(self) -> None:
         self.finishing = True
@@ -62,6 +61,8 @@ class CancelToken:
 
     def _stop(self, *, giving_way: bool) -> None:
         with self._lock:
+            if giving_way and self.cancelled:
+                return  # what is to stop for good does
             self.giving_way = giving_way
             self._event.set()
             callbacks, self._callbacks = self._callbacks, []

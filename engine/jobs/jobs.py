@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from engine.graph.wire import Frame
 from engine.jobs.journal import ATTEMPT_SPAN, Journal, event_row
 from engine.jobs.line import Line
 from engine.jobs.records import Job, NewJob, Result
-from engine.jobs.running import Listener, Running
+from engine.jobs.running import Listeners, Running
 from engine.jobs.states import State
 from engine.jobs.store import JobStore
 from engine.jobs.supervisor import Supervisor
@@ -38,7 +38,7 @@ class Jobs:
     def __init__(self, store: JobStore, supervisor: Supervisor, *, cancel_grace: float = 10.0, max_waiting: int | None = None) -> None:
         self.store = store
         self.journal = Journal(store)
-        self.listeners: list[Listener] = []
+        self.listeners = Listeners()
         self._supervisor = supervisor
         self._cancel_grace = cancel_grace
         self._max_waiting = max_waiting
@@ -219,7 +219,7 @@ class Jobs:
 
     def _wake(self) -> None:
         first = self._line.first()
-        if first is None or self._paused or self._stopping or not self._supervisor.ready:
+        if first is None or not self._may_start:
             return
         running = self._running
         if running is None and not self._starting:
@@ -228,19 +228,25 @@ class Jobs:
         elif running is not None and running.job.preemptible and not first[0] and not running.giving_way:
             self._tasks.begin(self._give_way(running, "preempted"))
 
+    @property
+    def _may_start(self) -> bool:
+        return self._supervisor.ready and not (self._stopping or self._paused)
+
     async def _give_way(self, running: Running, why: Literal["preempted", "paused"]) -> None:
         running.giving_way = why
         await self._supervisor.send({"type": "give_way", "job": running.job.id})
 
     async def _start_next(self) -> None:
         try:
-            while len(self._line) and self._running is None and self._supervisor.ready and not (self._stopping or self._paused):
-                job_id = self._line.take()
+            while (place := self._line.first()) and self._running is None and self._may_start:
+                job_id = place[-1]
                 life = self._supervisor.starts
                 try:
                     job, body = await self.store.start(job_id)
                 except (Conflict, MissingJob):
-                    continue  # cancelled or deleted at the same moment
+                    self._line.drop(place)  # cancelled or deleted at the same moment
+                    continue
+                self._line.drop(place)
                 if not self._supervisor.ready or self._supervisor.starts != life:
                     reason = "The worker ended before the job began"
                     job = await self.store.interrupt(job_id, reason, Result(), crashed=False, park_after=PARK_AFTER)
@@ -312,7 +318,7 @@ class Jobs:
         self._running = None
         with about(job.id):
             log.info("The job ended after %.1f s: %s", (job.finished or 0) - (job.started or 0), f"{state}, {reason}" if reason else state)
-        self._tell(lambda listener: listener.on_events(job, running.result, [last], ()))
+        self.listeners.tell(lambda listener: listener.on_events(job, running.result, [last], ()))
         self._tell_queue()
         self._over(job)
         self._wake()
@@ -382,17 +388,10 @@ class Jobs:
     ) -> None:
         if batch:
             self.journal.add(job, batch, encoded)
-            self._tell(lambda listener: listener.on_events(job, result, batch, previews))
+            self.listeners.tell(lambda listener: listener.on_events(job, result, batch, previews))
 
     def _over(self, job: Job) -> None:
-        self._tell(lambda listener: listener.on_over(job))
+        self.listeners.tell(lambda listener: listener.on_over(job))
 
     def _tell_queue(self) -> None:
-        self._tell(lambda listener: listener.on_queue(self.remaining))
-
-    def _tell(self, call: Callable[[Listener], None]) -> None:
-        for listener in list(self.listeners):
-            try:
-                call(listener)
-            except Exception:
-                log.exception("A listener failed")
+        self.listeners.tell(lambda listener: listener.on_queue(self.remaining))

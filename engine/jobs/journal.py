@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from engine.graph.wire import dump_json
 from engine.jobs.records import Job
@@ -35,7 +35,7 @@ class Journal:
     def __init__(self, store: JobStore) -> None:
         self._store = store
         self._unsaved: dict[str, _Unsaved] = {}
-        self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._changed: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
         self._saver: asyncio.Task[None] | None = None
 
     def add(self, job: Job, events: list[dict[str, Any]], encoded: bytes | None = None) -> None:
@@ -64,8 +64,9 @@ class Journal:
         return [event for number, event in sorted(events.items()) if number > after]
 
     def watch(self, job_id: str) -> asyncio.Event:
-        """Set by the next event of the job. Ask for it before reading what is there, so that nothing falls in between."""
-        return self._changed[job_id]
+        """Set by the next event of the job; kept by those who wait for it. Ask for it before reading what is there, so that nothing falls
+        in between."""
+        return self._changed.setdefault(job_id, asyncio.Event())
 
     async def _save_later(self) -> None:
         await asyncio.sleep(SAVE_SECONDS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 from engine.jobs.journal import ATTEMPT_SPAN
 from engine.jobs.records import Job, Result
+
+log = logging.getLogger("easel.jobs")
 
 
 class Listener(Protocol):
@@ -20,6 +23,16 @@ class Listener(Protocol):
 
     def on_over(self, job: Job) -> None:
         """The job is over and its result can be read."""
+
+
+class Listeners(list[Listener]):
+    def tell(self, call: Callable[[Listener], None]) -> None:
+        """One that fails keeps no other from hearing."""
+        for listener in list(self):
+            try:
+                call(listener)
+            except Exception:
+                log.exception("A listener failed")
 
 
 class Running:

@@ -25,9 +25,9 @@ class Tasks:
         task.add_done_callback(self._done)
 
     async def ended(self) -> None:
-        """When all that were begun have ended. Raises what one of them did."""
-        for task in list(self._tasks):
-            await task
+        """When all that were begun have ended."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import sqlite3
 import sys
 import threading
 import time
@@ -99,8 +100,16 @@ class Service:
             case "free":
                 self._runtime.free(models=frame.header["models"], cache=frame.header["cache"])
             case "forget":
-                self._runtime.cache.forget_jobs(frame.header["jobs"])
-                self._channel.send({"type": "forgot", "jobs": frame.header["jobs"]})
+                self._forget(frame.header["jobs"])
+
+    def _forget(self, job_ids: list[str]) -> None:
+        """What is not answered is asked again of the next worker."""
+        try:
+            self._runtime.cache.forget_jobs(job_ids)
+        except (sqlite3.Error, OSError) as error:  # such as a full disk
+            log.warning("The results of %d deleted jobs stay for now: %s", len(job_ids), error)
+        else:
+            self._channel.send({"type": "forgot", "jobs": job_ids})
 
     async def _run_job(self, frame: Frame) -> None:
         with about(frame.header["job"]["id"]):

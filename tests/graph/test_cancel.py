@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from engine.errors import Cancelled
+import pytest
+
+from engine.errors import Cancelled, Preempted
 from engine.graph.cancel import CancelToken
 from engine.graph.events import JobFinished
 from tests.graph.conftest import graph, reasons
@@ -84,3 +86,12 @@ def test_a_node_that_reports_cancelled_by_itself_has_failed(lab):
 def test_the_next_run_is_not_cancelled(lab):
     cancel_when(lab, "Step", 1, graph(s=("Steps",)), "s")
     assert lab.value(graph(a=("Number", {"value": 3})), "a") == 3
+
+
+def test_what_is_cancelled_does_not_make_way_instead():
+    token = CancelToken()
+    token.cancel()
+    token.give_way()
+    with pytest.raises(Cancelled) as caught:
+        token.check()
+    assert not isinstance(caught.value, Preempted)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
+import sqlite3
 import sys
 
 import pytest
@@ -351,3 +353,51 @@ async def test_what_a_deleted_job_leaves_is_forgotten_though_the_server_dies_rig
     async with Bench(path) as bench, asyncio.timeout(60):
         while await bench.jobs.store.forgotten():
             await asyncio.sleep(0.01)
+
+
+async def test_a_job_whose_start_could_not_be_written_is_started_later(bench, monkeypatch):
+    start, failures = bench.jobs.store.start, []
+
+    async def full(job_id):
+        if not failures:
+            failures.append(job_id)
+            raise sqlite3.OperationalError("database or disk is full")
+        return await start(job_id)
+
+    monkeypatch.setattr(bench.jobs.store, "start", full)
+    await bench.submit("a")
+    async with asyncio.timeout(60):
+        while not failures:
+            await asyncio.sleep(0.01)
+    await bench.submit("b")
+    await bench.over("b")
+    assert failures == ["a"] and bench.heard.over == [("a", State.SUCCEEDED), ("b", State.SUCCEEDED)]
+
+
+async def test_a_task_that_failed_does_not_keep_the_queue_from_ending_well(path, monkeypatch):
+    async with Bench(path) as bench:
+        await bench.submit("a", wait=True)
+        await bench.state("a", State.RUNNING)
+        gone = asyncio.Event()
+
+        async def broken():
+            await gone.wait()
+            raise OSError("the disk is gone")
+
+        bench.jobs._tasks.begin(broken())
+        gone.set()
+    store = JobStore(path)
+    job = await store.get("a")
+    store.close()
+    assert (job.state, job.crashes) == (State.QUEUED, 0)
+
+
+async def test_polls_of_jobs_that_tell_nothing_leave_nothing_behind(bench):
+    await bench.submit("a")
+    await bench.over("a")
+    await bench.jobs.events_after("a", 10 * ATTEMPT_SPAN, wait=60)
+    for number in range(10):
+        with pytest.raises(MissingJob):
+            await bench.jobs.events_after(f"none {number}", 0)
+    gc.collect()
+    assert len(bench.jobs.journal._changed) <= 1  # that of the last one, as long as its exception is held

@@ -141,9 +141,16 @@ async def stream(api, path, **headers):
 
 
 async def test_a_stream_tells_all_and_ends_with_the_job(api):
+    await api.json("POST", "/api/v1/queue/pause")
     job = await submit(api, one("Wait", steps=30))
     path = f"/api/v1/jobs/{job['id']}/events"
-    live = await stream(api, path)
+    listening = len(api.app[SERVER].jobs.listeners)
+    streaming = asyncio.create_task(stream(api, path))
+    async with asyncio.timeout(60):
+        while len(api.app[SERVER].jobs.listeners) == listening:
+            await asyncio.sleep(0.01)
+    await api.json("POST", "/api/v1/queue/resume")
+    live = await streaming
     kinds = [event["type"] for event in live]
     assert kinds[0] == "job_started" and kinds[-1] == "job_finished" and "node_progress" in kinds
     picture = next(event for event in live if event["type"] == "preview")

@@ -193,3 +193,24 @@ async def _stats(api):
         while not (stats := api.server.app[SERVER].supervisor.stats):
             await asyncio.sleep(0.05)
     return stats
+
+
+async def test_a_worker_that_cannot_forget_a_job_goes_on_with_others(data):
+    """As on a full disk. Once the disk has room, the next worker does it."""
+    (data / "custom_nodes" / "full.py").write_text(
+        "import sqlite3\nfrom pathlib import Path\n\nfrom engine.graph.cache import Cache\n\nforget = Cache.forget_jobs\n\n"
+        "def full(cache, jobs):\n    if Path(__file__).with_name('full').exists():\n"
+        "        raise sqlite3.OperationalError('database or disk is full')\n    forget(cache, jobs)\n\nCache.forget_jobs = full\n"
+    )
+    (data / "custom_nodes" / "full").touch()
+    async with serving(data) as api:
+        job = (await api.queue(chain(2)))["prompt_id"]
+        await api.entry(job)
+        await api.json("DELETE", f"/api/v1/jobs/{job}", 204)
+        await api.run(chain(3))
+        server = api.server.app[SERVER]
+        assert await server.jobs.store.forgotten() == [job] and server.supervisor.starts == 1
+    (data / "custom_nodes" / "full").unlink()
+    async with serving(data) as api, asyncio.timeout(60):
+        while await api.server.app[SERVER].jobs.store.forgotten():
+            await asyncio.sleep(0.01)

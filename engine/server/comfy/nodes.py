@@ -11,6 +11,7 @@ from engine.comfy.protocol.object_info import object_info, one_object_info
 from engine.diffusion.weights_file import read_header
 from engine.errors import EaselError
 from engine.graph.catalogue import Catalogue
+from engine.graph.folders import Folders
 from engine.graph.model_folders import NOT_MODELS
 from engine.graph.wire import dump_json
 from engine.server.responses import json_response, tagged_json
@@ -38,7 +39,8 @@ async def one_node(request: web.Request) -> web.Response:
 
 @routes.get("/embeddings")
 async def embeddings(request: web.Request) -> web.Response:
-    return json_response([name.rpartition(".")[0] for name in server_of(request).folders.list("embeddings")])
+    names = await asyncio.to_thread(server_of(request).folders.list, "embeddings")
+    return json_response([name.rpartition(".")[0] for name in names])
 
 
 @routes.get("/models")
@@ -51,7 +53,7 @@ async def models(request: web.Request) -> web.Response:
     folders, key = server_of(request).folders, request.match_info["folder"]
     if key not in _keys(request) or key in NOT_MODELS - {"configs"}:
         return web.Response(status=404)
-    return json_response(list(folders.list(key)))
+    return json_response(await asyncio.to_thread(folders.list, key))
 
 
 @routes.get("/experiment/models")
@@ -65,6 +67,10 @@ async def model_files(request: web.Request) -> web.Response:
     folders, key = server_of(request).folders, request.match_info["folder"]
     if key not in _keys(request) or key in NOT_MODELS:
         return web.Response(status=404)
+    return json_response(await asyncio.to_thread(_model_files, folders, key))
+
+
+def _model_files(folders: Folders, key: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for name in folders.list(key):
         try:
@@ -72,7 +78,7 @@ async def model_files(request: web.Request) -> web.Response:
         except (OSError, EaselError):
             continue  # gone since it was listed
         found.append({"name": name, "pathIndex": 0, "modified": status.st_mtime, "created": status.st_ctime, "size": status.st_size})
-    return json_response(found)
+    return found
 
 
 @routes.get("/view_metadata/{folder}")

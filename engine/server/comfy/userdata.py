@@ -80,8 +80,7 @@ async def list_entries(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     if not folder.is_dir():
         raise BadRequest("path is not a folder")
-    entries = sorted(_entries_below(folder), key=lambda path: (path.is_file(), path.as_posix()))
-    return json_response([_entry(path, home) for path in entries])
+    return json_response(await asyncio.to_thread(_entries_below, folder, home))
 
 
 @routes.get("/userdata/{file}")
@@ -158,8 +157,9 @@ def _files_below(folder: Path, recurse: bool) -> list[Path]:
     return sorted(path for path in (folder.rglob("*") if recurse else folder.iterdir()) if path.is_file())
 
 
-def _entries_below(folder: Path) -> list[Path]:
-    return list(folder.rglob("*"))
+def _entries_below(folder: Path, home: Path) -> list[dict[str, Any]]:
+    """Folders first, each group by name."""
+    return [_entry(path, home) for path in sorted(folder.rglob("*"), key=lambda path: (path.is_file(), path.as_posix()))]
 
 
 def _info(path: Path, base: Path) -> dict[str, Any]:

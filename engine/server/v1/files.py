@@ -89,7 +89,7 @@ async def file(request: web.Request) -> web.StreamResponse:
     path = find(server_of(request).folders, _root(request), request.match_info["name"])
     if query.metadata:
         return file_response(path)
-    bare = await asyncio.to_thread(lambda: pictures.without_texts(path.read_bytes()))
+    bare = await asyncio.to_thread(pictures.without_texts, path)
     headers = {"Content-Disposition": disposition(path.name, inline=False), "Content-Security-Policy": SANDBOX}
     return web.Response(body=bare, content_type="image/png", headers=headers)
 
