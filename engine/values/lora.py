@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
-from uuid import uuid4
 
 from torch import Tensor
 
 from engine.graph import port
+from engine.values.checksum import sum_of
 
 
 class LoraCodec:
@@ -23,8 +24,14 @@ class LoraCodec:
 @port("LORA_MODEL", codec=LoraCodec())
 @dataclass(frozen=True, eq=False)
 class Lora:
-    """tensors by the names that adapter files give them; metadata: texts from the file's header. key: equal for equal adapters."""
+    """tensors by the names that adapter files give them; metadata: texts from the file's header. file: which one it was read from, with
+    what tells it from another one of that name."""
 
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    key: Hashable = field(default_factory=lambda: uuid4().hex)
+    file: Hashable = None
+
+    @cached_property
+    def key(self) -> Hashable:
+        """Equal for equal adapters, also after a restart."""
+        return sum_of(self.tensors) if self.file is None else self.file

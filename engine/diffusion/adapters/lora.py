@@ -39,7 +39,7 @@ def load_lora(path: Path) -> Lora:
     check_header(file)
     reader, cpu = Reader(), torch.device("cpu")
     tensors = {name: reader.read(Place(file, info), DTYPES[info.dtype], cpu) for name, info in file.tensors.items()}
-    return Lora(tensors, file.metadata, key=(str(path), file.size, file.modified_ns))
+    return Lora(tensors, file.metadata, file=(str(path), file.size, file.modified_ns))
 
 
 def apply_lora(

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -20,7 +19,7 @@ import torch
 from engine.diffusion.devices import PrecisionName, choose
 from engine.diffusion.memory import Memory
 from engine.diffusion.training.opening import open_trainer
-from engine.diffusion.training.ranks import Parallel, state_of
+from engine.diffusion.training.ranks import READY, Follower, Parallel, await_start, state_of
 from engine.diffusion.training.recipe import Recipe
 from engine.diffusion.training.trainer import Trainer
 from engine.errors import EaselError, InvalidInput
@@ -63,7 +62,8 @@ def open_crew(memory: Memory, work: Work, start: Lora | None, notice: Callable[[
         meeting = (Path(folder) / "meeting").as_uri()
         others = [_start(number, meeting, str(devices[number]), memory.numerics.precision, threads, work) for number in range(1, count)]
         try:
-            ranks = Parallel(0, count, meeting, [orders for _, orders in others])
+            await_start(others)
+            ranks = Parallel(0, count, meeting, others)
             try:
                 with open_trainer(memory, work.model, work.clip, work.data, work.recipe, start, ranks, notice) as trainer:
                     ranks.load(trainer.state())
@@ -71,11 +71,11 @@ def open_crew(memory: Memory, work: Work, start: Lora | None, notice: Callable[[
             finally:
                 ranks.close()
         finally:
-            for process, orders in others:
-                orders.close()  # its sign to leave
-                process.join(LEAVE_SECONDS)
-                process.kill()
-                process.join()
+            for other in others:
+                other.orders.close()  # its sign to leave
+                other.process.join(LEAVE_SECONDS)
+                other.process.kill()
+                other.process.join()
 
 
 def _devices(first: torch.device, count: int) -> list[torch.device]:
@@ -91,7 +91,7 @@ def _devices(first: torch.device, count: int) -> list[torch.device]:
     return devices
 
 
-def _start(number: int, meeting: str, device: str, precision: PrecisionName, threads: int, work: Work) -> tuple[SpawnProcess, Connection]:
+def _start(number: int, meeting: str, device: str, precision: PrecisionName, threads: int, work: Work) -> Follower:
     context = multiprocessing.get_context("spawn")
     own, its = context.Pipe()
     process = context.Process(
@@ -99,12 +99,13 @@ def _start(number: int, meeting: str, device: str, precision: PrecisionName, thr
     )
     process.start()
     its.close()
-    return process, own
+    return Follower(number, device, process, own)
 
 
 def _follow(number: int, meeting: str, device: str, precision: PrecisionName, threads: int, work: Work, orders: Connection) -> None:
     """What another process does: the steps that the first one takes, until that is gone or closes the pipe."""
     torch.set_num_threads(threads)
+    orders.send(READY)
     try:
         ranks = Parallel(number, work.recipe.processes, meeting)
         memory = Memory(choose(device, precision))
@@ -118,6 +119,8 @@ def _follow(number: int, meeting: str, device: str, precision: PrecisionName, th
                     trainer.advance()
                 else:
                     trainer.load(state_of(order))
+                    if not trainer.step:
+                        trainer.fit()
     except EaselError as error:
         _say(orders, f"{error.message} {error.hint}".strip())
         raise

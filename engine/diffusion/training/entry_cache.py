@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.values.checksum import sum_of
 from engine.values.dataset import TrainingSet
 
 log = logging.getLogger("easel.training")
@@ -96,12 +97,3 @@ def _is_whole(path: Path) -> bool:
     if not whole:
         log.warning("The prepared entry %s is damaged and is made again.", path.name)
     return whole
-
-
-def sum_of(tensors: Mapping[str, Tensor]) -> str:
-    """A checksum of named tensors on the CPU."""
-    total = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        total.update(tensor.numpy().data if tensor.numel() else b"")
-    return total.hexdigest()

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, paths_of, sum_of
+from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, paths_of
 from engine.errors import InvalidInput
+from engine.values.checksum import sum_of
 from engine.values.conditioning import Conditioning
 from engine.values.dataset import Bucket, Cut, Dataset, Example, TrainingSet
 from engine.values.latent import Latent

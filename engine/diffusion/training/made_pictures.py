@@ -56,7 +56,9 @@ def _kept(picture: Tensor, folder: Path) -> tuple[Path, str]:
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{digest}.png"
-    if not path.is_file():
+    if path.is_file():
+        os.utime(path)  # the oldest leave when there is no room
+    else:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_bytes(data)

@@ -59,7 +59,11 @@ def digest_of(path: Path) -> str:
 
 def read_unchanged(path: Path, digest: str, max_pixels: int) -> Upright:
     """As `read_upright`; raises InvalidInput when the file is not the one that the dataset was made from."""
-    if not path.is_file() or digest_of(path) != digest:
+    if not path.is_file():
+        raise InvalidInput(
+            f"{path.name} is gone since the dataset was read.", hint="Put it back, or restart Easel and run the workflow again."
+        )
+    if digest_of(path) != digest:
         raise InvalidInput(f"{path.name} has changed since the dataset was read.", hint="Run the workflow again.")
     return read_upright(path, max_pixels)
 

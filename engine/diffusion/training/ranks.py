@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
 import torch
@@ -19,8 +22,12 @@ from engine.values.training import TrainingState
 Order = tuple[bytes, object] | None
 """What the first process has the others do: go on from a state (its tensors as a file, its record), or take a step (None)."""
 
+READY = ""
+"""What a process says first: it has started. Anything else that it says is why it ends."""
 TIMEOUT = timedelta(minutes=10)
-"""Of one exchange; beside the exchange itself it is the start of the slowest process, or how much slower one computes a step."""
+"""Of one exchange; beside the exchange itself it is how much slower one process loads the networks or computes a step."""
+ENDING_SECONDS = 10.0
+"""How long a process that breaks off an exchange may take to end."""
 
 
 def divided(rows: slice, count: int) -> list[slice]:
@@ -28,6 +35,42 @@ def divided(rows: slice, count: int) -> list[slice]:
     size = rows.stop - rows.start
     ends = [rows.start + number * size // count for number in range(count + 1)]
     return [slice(first, last) for first, last in pairwise(ends)]
+
+
+@dataclass(frozen=True, eq=False)
+class Follower:
+    """Another process, as the first one sees it. orders: what it is told, and what it says."""
+
+    number: int
+    device: str
+    process: SpawnProcess
+    orders: Connection
+
+    def said(self) -> str:
+        """What it says next. Raises NodeFailed if it says nothing any more."""
+        try:
+            return self.orders.recv()
+        except (EOFError, OSError) as error:
+            raise self.ended() from error
+
+    def ended(self, why: str = "") -> NodeFailed:
+        """How it came to an end."""
+        self.process.join(ENDING_SECONDS)
+        code = self.process.exitcode
+        hint = "The log may say more."
+        if not why and code is not None and code < 0:
+            why, hint = f"it was ended by {signal.Signals(-code).name}", "It may have run out of memory."
+        return NodeFailed(f"Process {self.number} of the training, on {self.device}, ended: {why or f'exit code {code}'}", hint=hint)
+
+
+def await_start(followers: Sequence[Follower]) -> None:
+    """Return when all have started. Raises NodeFailed as soon as one has ended instead."""
+    waiting = {follower.orders: follower for follower in followers}
+    while waiting:
+        for orders in wait(list(waiting)):
+            follower = waiting.pop(orders)  # type: ignore[call-overload]
+            if why := follower.said():
+                raise follower.ended(why)
 
 
 class Ranks(Protocol):
@@ -75,10 +118,10 @@ class Alone:
 class Parallel:
     """One of several processes. The result is that of one process with the whole batch; sums go through main memory, by gloo.
 
-    meeting: a URL that names a new file, by which the processes find each other. others: from the first process to each other one.
+    meeting: a URL that names a new file, by which the processes find each other. others: as the first process sees them.
     """
 
-    def __init__(self, number: int, count: int, meeting: str, others: Sequence[Connection] = ()) -> None:
+    def __init__(self, number: int, count: int, meeting: str, others: Sequence[Follower] = ()) -> None:
         self.number = number
         self.count = count
         self._others = others
@@ -118,19 +161,20 @@ class Parallel:
     def _send(self, order: Order) -> None:
         try:
             for other in self._others:
-                other.send(order)
+                other.orders.send(order)
         except OSError as error:
             raise self._lost() from error
 
     def _lost(self) -> NodeFailed:
-        """What another process said before it ended."""
+        """What another process said before it ended, or how it ended."""
+        told = wait([other.orders for other in self._others], ENDING_SECONDS)
         for other in self._others:
-            if other.poll(1.0):
+            if other.orders in told:
                 try:
-                    return NodeFailed(f"Another process of the training failed: {other.recv()}")
-                except EOFError:
-                    continue
-        return NodeFailed("Another process of the training ended.", hint="The log may say why; it may have run out of memory.")
+                    return other.ended(other.said())
+                except NodeFailed as failure:
+                    return failure
+        return NodeFailed("The exchange with the other processes of the training failed.", hint="The log may say why.")
 
 
 def state_of(order: tuple[bytes, object]) -> TrainingState:

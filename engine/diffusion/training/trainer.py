@@ -100,7 +100,7 @@ class Trainer:
         self._numerics = memory.numerics
         self._ranks = ranks
         self._notice = notice
-        self._economies = ladder(recipe.checkpointing, recipe.batch_size if ranks.count == 1 else 1)
+        self._economies = ladder(recipe.checkpointing, recipe.batch_size)
         self._economy = self._economies[0]
         if recipe.checkpointing:
             networks.checkpoint(True)
@@ -327,6 +327,8 @@ class Trainer:
         Raises OutOfMemory, before anything is computed, when the most frugal way keeps more than is free.
         """
         free, estimate, area = self._memory.available(), self._estimate(), self._data.largest_area
+        if self._numerics.device.type == "cpu":  # which all processes share
+            free //= self._ranks.count
         needed = {way: estimate.bytes(way, area, self.recipe.batch_size) for way in self._economies}
         least = needed[self._economies[-1]]
         if least > free:

@@ -15,10 +15,11 @@ from engine.diffusion.memory import Memory
 from engine.diffusion.text.encode import encode
 from engine.diffusion.training import captions
 from engine.diffusion.training.dataset_folder import listed
-from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, paths_of, sum_of
+from engine.diffusion.training.entry_cache import EntryCache, hold, key_of, paths_of
 from engine.diffusion.training.pictures import Upright, cuts_of, mask_of, mask_picture, pixels_of, read_unchanged
 from engine.diffusion.vae import factor_of, posterior
 from engine.errors import EaselError, InvalidInput
+from engine.values.checksum import sum_of
 from engine.values.dataset import CaptionPolicy, Cut, Dataset, Example, TrainingSet
 from engine.values.model import Clip, Vae
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
-from uuid import uuid4
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from engine.diffusion.families import FAMILIES
 from engine.diffusion.patched import patched_tensors
+from engine.diffusion.training.entry_cache import key_of
 from engine.diffusion.training.networks import Slot
 from engine.errors import InvalidInput
 from engine.values.model import Change, Clip, Model
@@ -57,10 +57,10 @@ class WholeNetwork:
 
 @dataclass(frozen=True, eq=False)
 class TrainedWeights:
-    """A patch: these tensors, by the module's names, in place of the model's. float32 on the CPU."""
+    """A patch: these tensors, by the module's names, in place of the model's. float32 on the CPU. key: the same for the same training."""
 
     tensors: Mapping[str, Tensor]
-    key: Hashable = field(default_factory=lambda: ("trained", uuid4().hex))
+    key: Hashable
 
     def changes(self) -> Mapping[str, Change]:
         return {name: _Put(tensor) for name, tensor in self.tensors.items()}
@@ -81,4 +81,5 @@ def trained_weights(state: TrainingState, network: Model | Clip) -> TrainedWeigh
     found = {name.removeprefix(prefix): tensor for name, tensor in stored.items() if name.startswith(prefix)}
     if not found:
         raise InvalidInput(f"The state has no weights of the {network.weights.part}.", hint="Connect the state of a full training of it.")
-    return TrainedWeights(found)
+    # the losses of all steps tell a training from any other, and reading them is quicker than reading every weight
+    return TrainedWeights(found, ("trained", network.weights.part, key_of(state.record["recipe"], state.record["curve"])))

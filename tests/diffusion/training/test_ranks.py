@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import time
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,7 +15,7 @@ from engine.diffusion.training.segment import train
 from engine.errors import InvalidInput, NodeFailed
 from engine.graph.checkpoint import Checkpoint
 from engine.values.dataset import CaptionPolicy
-from engine.values.training import Adapter, Optimizer
+from engine.values.training import Adapter, Optimizer, TrainingState
 from tests.diffusion.training.recipes import recipe
 from tests.diffusion.training.sets import random_set
 
@@ -72,3 +75,42 @@ def test_what_stops_another_process_is_told(checkpoint, memory, tmp_path):
     with open_crew(memory, work, None, unheard) as trainer, pytest.raises((NodeFailed, InvalidInput), match=r"for picture1\.png"):
         trainer.advance()
     assert trainer.step == 0
+
+
+@pytest.mark.slow
+def test_processes_compute_frugally_too_and_one_that_is_killed_is_named(checkpoint, memory, run, tmp_path):
+    """Gradient checkpointing and single pictures, where each process has two."""
+    data = random_set(tmp_path, 4, policy=CaptionPolicy(), flip=False)
+    whole = run(settings(batch_size=4), 1, data=data).part("adapter")
+    work = Work(checkpoint.model, checkpoint.clip, data, settings(batch_size=2, processes=2))
+    with open_crew(memory, work, None, unheard) as trainer:
+        begun = trainer.state()
+        trainer.load(TrainingState(begun.tensors, {**begun.record, "economy": {"checkpointing": True, "pieces": 2}}))
+        trainer.advance()
+        state = trainer.state()
+        (process,) = (child for child in multiprocessing.active_children() if child.name == "easel-rank-1")
+        process.kill()
+        with pytest.raises(NodeFailed, match="Process 1 of the training, on cpu, ended: it was ended by SIGKILL"):
+            trainer.advance()
+    assert state.record["economy"] == {"checkpointing": True, "pieces": 2}
+    for name, tensor in whole.items():
+        assert torch.allclose(state.part("adapter")[name], tensor, atol=1e-5), name
+
+
+class Unreadable:
+    """Arrives nowhere: another process ends while it is still reading what it is to do."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit(7)",)
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_before_it_begins_is_noticed_at_once(checkpoint, memory, tmp_path):
+    work = Work(checkpoint.model, Unreadable(), random_set(tmp_path, 2), settings(batch_size=1, processes=2))
+    began = time.monotonic()
+    with (
+        pytest.raises(NodeFailed, match="Process 1 of the training, on cpu, ended: exit code 7"),
+        open_crew(memory, work, None, unheard),
+    ):
+        pass
+    assert time.monotonic() - began < 300  # and not the ten minutes that processes wait for each other
