@@ -7,6 +7,7 @@ import { History } from "../../web/editor/history.js";
 import { Num, numberText, read } from "../../web/editor/json.js";
 import { arrange } from "../../web/editor/layout.js";
 import { piecesBetween, SHAPES } from "../../web/editor/links.js";
+import { extract, merge } from "../../web/editor/merging.js";
 import { fits } from "../../web/editor/types.js";
 import { open, save } from "../../web/editor/workflow_file.js";
 
@@ -46,7 +47,7 @@ test("fifty edits of every kind undone restore the file byte for byte, and redon
     (d, n) => docs.move(d, new Map([["sampler", [n, 2 * n]]])),
     (d) => docs.toggleMode(d, ["negative"], "mute"),
     (d) => docs.connect(d, "positive", 0, "sampler", "negative"),
-    (d) => docs.merge(d, docs.extract(d, ["positive", "sampler"]), [30, 30], true).doc,
+    (d) => merge(d, extract(d, ["positive", "sampler"]), [30, 30], true).doc,
     (d, n) => docs.setReroutes(d, "sampler", "model", [[n, n]]),
     (d, n) => docs.setFrames(d, n % 20 < 10 ? "groups" : "notes", [new Map([["title", `g${n}`]])]),
     (d) => docs.setPlaces(d, ["latent"], "collapsed", true),
@@ -62,13 +63,13 @@ test("fifty edits of every kind undone restore the file byte for byte, and redon
 
 test("copies link to each other, and to others only when asked", () => {
   const { doc } = open(example);
-  const part = docs.extract(doc, ["positive", "sampler"]);
-  const { doc: plain, ids } = docs.merge(doc, part, [0, 0], false);
+  const part = extract(doc, ["positive", "sampler"]);
+  const { doc: plain, ids } = merge(doc, part, [0, 0], false);
   assert.deepEqual(ids.length, 2);
   const inputs = docs.inputsOf(docs.entryOf(plain, ids[1]));
   assert.deepEqual(inputs.get("positive"), [ids[0], 0]);
   assert.equal(inputs.has("model"), false);
-  const linked = docs.merge(doc, part, [0, 0], true);
+  const linked = merge(doc, part, [0, 0], true);
   assert.deepEqual(docs.inputsOf(docs.entryOf(linked.doc, linked.ids[1])).get("model"), ["checkpoint", 0]);
 });
 

@@ -1,9 +1,9 @@
 // Copy and paste: the clipboard holds a workflow as JSON, so it works across tabs, chats and files.
 
-import { extract, merge } from "./document.js";
 import { placeImage } from "./images.js";
 import { write } from "./json.js";
 import { isTyping } from "./keys.js";
+import { extract, merge } from "./merging.js";
 import { t } from "./words.js";
 import { open } from "./workflow_file.js";
 
@@ -46,6 +46,7 @@ export function paste(app, text, linked) {
   pointer = [at[0] + 30, at[1] + 30];
   editor.raise(fresh.ids);
   editor.select(fresh.ids);
+  for (const [name, as] of fresh.apart) app.say(t("subgraph.apart", { name, as }));
 }
 
 /** @param {App} app */

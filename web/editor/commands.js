@@ -11,7 +11,7 @@ import {
 } from "./node_commands.js";
 import { rerouteChosen, straighten } from "./rerouting.js";
 import { find, palette, search } from "./search.js";
-import { subgraphOf } from "./subgraphs.js";
+import { chosenIn, definitionOf, subgraphOf } from "./subgraphs.js";
 import { useFirst } from "./use_widget.js";
 import { t } from "./words.js";
 
@@ -93,6 +93,8 @@ const TABLE = [
   { id: "subgraph", group: "nodes", keys: ["Mod+Shift+e"], run: makeSubgraph, when: chosen },
   { id: "enter", group: "nodes", keys: ["e"], run: enterSubgraph, when: instance },
   { id: "unpack", group: "nodes", keys: [], run: unpackSubgraph, when: instance },
+  { id: "publish-subgraph", group: "nodes", keys: [], run: async (app) => (await import("./library.js")).publish(app), when: ({ editor }) => chosenIn(editor) !== "" },
+  { id: "update-subgraph", group: "nodes", keys: [], run: async (app) => (await import("./library.js")).update(app), when: ({ editor }) => definitionOf(editor.root, chosenIn(editor))?.has("published") ?? false },
   { id: "run-group", group: "nodes", keys: [], run: runGroup, when: chosen },
 
   { id: "align-left", group: "arrange", keys: [], run: ({ editor }) => align(editor, "left"), when: several },

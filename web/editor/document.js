@@ -55,7 +55,7 @@ export function put(map, path, value) {
 }
 
 /** As `put`, but maps of the editor's own blocks that are left empty go too. @param {Doc} doc @param {string[]} path @param {any} value */
-function putLayout(doc, path, value) {
+export function putLayout(doc, path, value) {
   let next = put(doc, ["layout", ...path], value);
   if (!doc.has("layout") && doc.has("requires")) {
     const requires = next.get("requires");
@@ -102,7 +102,7 @@ export function removeNodes(doc, ids) {
 }
 
 /** @param {Entry} entry @param {(link: Link) => boolean} unwanted @returns {Entry} */
-function withoutLinks(entry, unwanted) {
+export function withoutLinks(entry, unwanted) {
   if (!(entry instanceof Map)) return entry;
   const left = [...inputsOf(entry)].filter(([, value]) => {
     const link = linkOf(value);
@@ -193,46 +193,6 @@ export function setReroutes(doc, id, input, points) {
 
 /** @param {Doc} doc @param {Kind} kind @param {Map<string, any>[]} frames @returns {Doc} */
 export const setFrames = (doc, kind, frames) => putLayout(doc, [kind], frames.length ? frames : undefined);
-
-/** The nodes as a workflow document of their own, for the clipboard. @param {Doc} doc @param {Iterable<string>} ids @returns {Doc} */
-export function extract(doc, ids) {
-  const wanted = new Set(ids);
-  const nodes = new Map([...nodesOf(doc)].filter(([id]) => wanted.has(id)));
-  const places = new Map([...layoutOf(doc, "nodes")].filter(([id]) => wanted.has(id)));
-  return new Map(/** @type {[string, any][]} */ ([["format", "easel/1"], ["revision", 0], ["nodes", nodes], ["layout", new Map([["nodes", places]])]]));
-}
-
-/** Put nodes of another document in, under free ids. Links among them stay; links to others stay only if `inward` and their node is here.
- * @param {Doc} doc @param {Doc} other @param {[number, number]} shift @param {boolean} inward @returns {{doc: Doc, ids: string[]}} */
-export function merge(doc, other, shift, inward) {
-  const names = new Map();
-  const taken = new Set();
-  for (const [id, entry] of nodesOf(other)) {
-    const classType = String(mapOf(entry).get("class_type") ?? "node");
-    const name = nodesOf(doc).has(id) || taken.has(id) ? freeId(doc, classType, taken) : id;
-    taken.add(name);
-    names.set(id, name);
-  }
-  const nodes = new Map(nodesOf(doc));
-  const positions = new Map(layoutOf(doc, "nodes"));
-  for (const [id, entry] of nodesOf(other)) {
-    const name = names.get(id);
-    const kept = withoutLinks(mapOf(entry), (link) => !names.has(link.node) && !(inward && nodes.has(link.node)));
-    const inputs = [...inputsOf(kept)].map(([key, value]) => {
-      const link = linkOf(value);
-      return [key, link && names.has(link.node) ? [names.get(link.node), link.slot] : value];
-    });
-    nodes.set(name, put(kept, ["inputs"], new Map(/** @type {[string, any][]} */ (inputs))));
-    const place = placeOf(other, id);
-    const [x, y] = pointOf(place.get("pos")) ?? [0, 0];
-    positions.set(name, put(place, ["pos"], [Math.round(x + shift[0]), Math.round(y + shift[1])]));
-  }
-  let next = put(doc, ["nodes"], nodes);
-  if (positions.size) next = putLayout(next, ["nodes"], positions);
-  const subgraphs = mapOf(other.get("subgraphs"));
-  for (const [name, definition] of subgraphs) if (!mapOf(next.get("subgraphs")).has(name)) next = put(next, ["subgraphs", name], definition);
-  return { doc: next, ids: [...names.values()] };
-}
 
 /** @param {any} value @returns {[number, number] | null} */
 export function pointOf(value) {

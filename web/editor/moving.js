@@ -1,6 +1,7 @@
 // Gestures that move and resize nodes, groups and reroutes. The scene is moved while the pointer is down, the document when it is let go.
 
-import { connect, extract, framesOf, merge, put, setFrames, setPlaces, setReroutes } from "./document.js";
+import { connect, framesOf, put, setFrames, setPlaces, setReroutes } from "./document.js";
+import { extract, merge } from "./merging.js";
 import { bundle } from "./rerouting.js";
 import { partsOf } from "./scene.js";
 import { fits } from "./types.js";

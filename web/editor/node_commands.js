@@ -1,6 +1,7 @@
 // What commands do to the chosen nodes.
 
-import { connect, entryOf, extract, framesOf, inputsOf, linkOf, merge, metaOf, nodesOf, removeNodes, setFrames, setMetas, setPlaces, wouldLoop } from "./document.js";
+import { connect, entryOf, framesOf, inputsOf, linkOf, metaOf, nodesOf, removeNodes, setFrames, setMetas, setPlaces, wouldLoop } from "./document.js";
+import { extract, merge } from "./merging.js";
 import { membersOf } from "./moving.js";
 import { askText } from "./dialogs.js";
 import { subgraphOf } from "./subgraphs.js";

@@ -75,7 +75,7 @@ const edits = () => import("./subgraph_edits.js");
 /** @param {App} app @param {string} id @param {[number, number]} at @returns {Item[]} */
 function subgraphItems(app, id, at) {
   const { editor } = app;
-  const found = subgraphOf(editor.doc, id) ? items(app, ["enter", "unpack"]) : items(app, ["subgraph"]);
+  const found = subgraphOf(editor.doc, id) ? items(app, ["enter", "unpack", "publish-subgraph", "update-subgraph"]) : items(app, ["subgraph"]);
   const node = editor.scene.nodes.get(id);
   if (!editor.inside || !node) return found;
   const open = node.inputs.filter((socket) => !socket.link && socket.given === null);

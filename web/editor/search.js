@@ -70,29 +70,40 @@ const sockets = (info) => {
   return [kinds(info.inputs), kinds(info.outputs)].filter(Boolean).join(" → ");
 };
 
-/** Choose an installed node. @param {import("./app.js").App} app @param {string} label @param {(info: NodeInfo) => boolean} fitting @param {(id: string) => void} take */
-function chooseNode(app, label, fitting, take) {
+/** Choose an installed node. @param {import("./app.js").App} app @param {string} label @param {(info: NodeInfo) => boolean} fitting @param {(id: string) => void} take
+ * @param {import("./picker.js").Entry[]} others what can be chosen too @returns {() => void} lists all again */
+function chooseNode(app, label, fitting, take, others = []) {
   const { editor } = app;
   const often = used();
   const again = openPicker(app, {
     label,
     entries: (query) => {
       const words = wordsOf(query);
-      return [...editor.catalogue.nodes.values()]
-        .filter(fitting)
-        .map((info) => ({ info, points: score(info, words) * 10 + Math.min(9, often[info.id] ?? 0) }))
-        .filter((item) => item.points >= 1)
-        .sort((a, b) => b.points - a.points || a.info.display_name.localeCompare(b.info.display_name))
-        .map(({ info }) => ({ id: info.id, title: info.display_name, detail: info.category, note: sockets(info), help: info.help.split("\n\n")[0], run: () => take(info.id) }));
+      const nodes = [...editor.catalogue.nodes.values()].filter(fitting).map((info) => ({
+        points: score(info, words) * 10 + Math.min(9, often[info.id] ?? 0),
+        entry: { id: info.id, title: info.display_name, detail: info.category, note: sockets(info), help: info.help.split("\n\n")[0], run: () => take(info.id) },
+      }));
+      const shared = others.map((entry) => ({ points: rank(words, entry.title.toLowerCase(), `${entry.title} ${entry.detail} ${entry.help}`.toLowerCase()) * 10, entry }));
+      return [...nodes, ...shared].filter((item) => item.points >= 1).sort((a, b) => b.points - a.points || a.entry.title.localeCompare(b.entry.title)).map((item) => item.entry);
     },
   });
   if (!editor.catalogue.helps) app.learn().then(again);
+  return again;
 }
 
 /** @param {import("./app.js").App} app @param {[number, number]} at of the world @param {Drag} [drag] */
 export function search(app, at, drag) {
   const label = drag ? t(drag.backwards ? "search.gives" : "search.takes", { type: drag.type }) : t("search.add");
-  chooseNode(app, label, (info) => !drag || partner(info, drag) !== undefined, (id) => void add(app.editor, id, at, drag));
+  /** @type {import("./picker.js").Entry[]} */
+  const shared = [];
+  const again = chooseNode(app, label, (info) => !drag || partner(info, drag) !== undefined, (id) => void add(app.editor, id, at, drag), shared);
+  if (!drag) {
+    app.guard(async () => {
+      const { addPublished, published } = await import("./library.js");
+      shared.push(...(await published(app)).map(({ name, title, description }) => ({ title, detail: t("library.kind"), help: description, run: () => addPublished(app, name, at) })));
+      again();
+    });
+  }
 }
 
 /** Another node in the place of one that is not installed; its values and links stay. @param {import("./app.js").App} app @param {string} id */

@@ -1,6 +1,7 @@
 // Making subgraphs of nodes and nodes of subgraphs, and what a subgraph takes and gives.
 
-import { addNode, connect, entryOf, freeId, inputsOf, layoutOf, linkOf, merge, nodesOf, pointOf, placeOf, put, removeNodes } from "./document.js";
+import { addNode, connect, entryOf, freeId, inputsOf, layoutOf, linkOf, nodesOf, pointOf, placeOf, put, removeNodes } from "./document.js";
+import { merge } from "./merging.js";
 import { definitionOf, freeName, GIVEN, givenBy, innerOf, PREFIX, subgraphOf } from "./subgraphs.js";
 
 /** @typedef {import("./document.js").Doc} Doc */

@@ -1,6 +1,6 @@
 // Inputs and outputs of a subgraph: renamed and removed in its definition and wherever an instance of it stands.
 
-import { inputsOf, linkOf, nodesOf, put, refersTo } from "./document.js";
+import { inputsOf, linkOf, mapOf, nodesOf, put, refersTo } from "./document.js";
 import { openDialog } from "./dialogs.js";
 import { iconButton } from "./icons.js";
 import { definitionOf, freeName, GIVEN, givenBy, PREFIX } from "./subgraphs.js";
@@ -60,7 +60,10 @@ export function renamePort(root, name, side, from, wanted) {
 export function removePort(root, name, side, port) {
   const ports = portsOf(root, name, side);
   const left = new Map([...ports].filter(([key]) => key !== port));
-  if (side === "outputs") return withoutSlot(put(root, ["subgraphs", name, side], left), name, [...ports.keys()].indexOf(port));
+  if (side === "outputs") {
+    const gone = [...ports.keys()].indexOf(port);
+    return withSlots(put(root, ["subgraphs", name, side], left), name, (slot) => (slot === gone ? null : slot - Number(slot > gone)));
+  }
   const passing = [...portsOf(root, name, "outputs")].filter(([, value]) => givenBy(value) === port).map(([key]) => key);
   const before = passing.reduce((doc, output) => removePort(doc, name, "outputs", output), root);
   const standard = ports.get(port)?.get?.("default");
@@ -82,12 +85,14 @@ function readers(root, name, change) {
   return put(put(root, ["subgraphs", name, "nodes"], nodes), ["subgraphs", name, "outputs"], new Map(/** @type {[string, any][]} */ (outputs)));
 }
 
-/** Take an output away from every instance: links to those behind it count one less. @param {Doc} root @param {string} name @param {number} slot @returns {Doc} */
-function withoutSlot(root, name, slot) {
+/** Renumber the outputs of every instance: links follow them. @param {Doc} root @param {string} name @param {(slot: number) => number | null} change null: it is gone,
+ * and the links to it are too @returns {Doc} */
+function withSlots(root, name, change) {
   const moved = (/** @type {Doc} */ graph, /** @type {any} */ value) => {
     const link = linkOf(value);
-    if (!link || link.slot < slot || nodesOf(graph).get(link.node)?.get?.("class_type") !== PREFIX + name) return value;
-    return link.slot === slot ? null : [link.node, link.slot - 1];
+    if (!link || nodesOf(graph).get(link.node)?.get?.("class_type") !== PREFIX + name) return value;
+    const to = change(link.slot);
+    return to === null ? null : to === link.slot ? value : [link.node, to];
   };
   let next = everywhere(root, (entry, graph) => withInputs(entry, (input, value) => {
     const to = moved(graph, value);
@@ -102,6 +107,19 @@ function withoutSlot(root, name, slot) {
     }
   }
   return next;
+}
+
+/** Put another definition in the place of one. All its instances keep what the new one has too, by name. @param {Doc} root @param {string} name
+ * @param {Map<string, any>} definition @returns {Doc} */
+export function replaceDefinition(root, name, definition) {
+  const before = [...portsOf(root, name, "outputs").keys()];
+  const after = [...mapOf(definition.get("outputs")).keys()];
+  const declared = mapOf(definition.get("inputs"));
+  const linked = withSlots(root, name, (slot) => {
+    const to = after.indexOf(before[slot]);
+    return to < 0 ? null : to;
+  });
+  return instances(put(linked, ["subgraphs", name], definition), name, (input, value) => (declared.has(input) ? [input, value] : null));
 }
 
 /** The inputs and outputs of the open subgraph, to rename and to remove. @param {import("./app.js").App} app */

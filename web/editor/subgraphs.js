@@ -23,6 +23,9 @@ export function subgraphOf(doc, id) {
   return name && definitionOf(doc, name) ? name : null;
 }
 
+/** The subgraph that the chosen node is an instance of, or that is open; empty for none. @param {import("./editor.js").Editor} editor */
+export const chosenIn = ({ doc, selection, inside }) => subgraphOf(doc, [...selection][0] ?? "") ?? inside;
+
 /** The way to a node by the id that it has when everything is laid flat ("bigger:scale"): the instances of subgraphs that it lies in, and its own id
  * there; empty where there is no such node. @param {Doc} root @param {string} flat @returns {{entered: {name: string, id: string}[], id: string}} */
 export function wayTo(root, flat) {

@@ -100,6 +100,11 @@ const CANVAS = {
   "seed.fixed": "Keep the seed", "seed.increment": "Count up at each run", "seed.decrement": "Count down at each run", "seed.random": "New seed at each run", "seed.now": "A random seed now",
   "group.new": "Group", "note.new": "A note",
   "subgraph.title": "A subgraph of the chosen nodes", "subgraph.name": "Name", "subgraph.first": "group", "subgraph.make": "Make",
+  "subgraph.apart": "A different {name} is here; the one that came is {as}.",
+  "library.kind": "published subgraph", "library.none": "This file of the library holds no subgraph.", "library.publish": "Publish the subgraph as", "library.publish-it": "Publish", "library.published": "{name} is published, version {version}.",
+  "library.other-version": "The library has version {version} of {name}, which yours was not made from.", "library.update": "Update",
+  "library.newer": "{name} was published as version {mine}; the library has version {version}. All its instances here become that one, and what was changed in it here is replaced.",
+  "library.same": "Version {version} of {name} is the newest. Its definition here becomes as it was published.",
   "search.add": "Add a node", "search.gives": "Add a node that gives {type}", "search.takes": "Add a node that takes {type}", "search.find": "Find a node", "search.instead": "The node to take instead", "search.commands": "Commands",
 };
 
@@ -112,7 +117,7 @@ const COMMANDS = {
   "command.add": "Add a node", "command.note": "Add a note", "command.edit-values": "Edit the values", "command.rename": "Rename", "command.about": "About the node", "command.node-log": "Log of the node", "command.menu": "Menu of the node",
   "command.connect": "Connect the two chosen nodes", "command.mute": "Mute", "command.bypass": "Bypass", "command.collapse": "Collapse", "command.pin": "Pin to its place",
   "command.reroute": "Reroute the links of the outputs", "command.straighten": "Take the reroutes off the links",
-  "command.group": "Group", "command.subgraph": "Make a subgraph", "command.enter": "Open the subgraph", "command.unpack": "Unpack the subgraph", "command.run-group": "Run the group of what is chosen",
+  "command.group": "Group", "command.subgraph": "Make a subgraph", "command.enter": "Open the subgraph", "command.unpack": "Unpack the subgraph", "command.publish-subgraph": "Publish the subgraph", "command.update-subgraph": "Update the subgraph to the newest", "command.run-group": "Run the group of what is chosen",
   "command.align-left": "Align left edges", "command.align-right": "Align right edges", "command.align-top": "Align upper edges", "command.align-bottom": "Align lower edges",
   "command.distribute-x": "Equal gaps from left to right", "command.distribute-y": "Equal gaps from top to bottom", "command.layout": "Lay out along the links", "command.snap": "Snap to the grid",
   "command.nudge-left": "Move left", "command.nudge-right": "Move right", "command.nudge-up": "Move up", "command.nudge-down": "Move down",
