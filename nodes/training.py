@@ -280,7 +280,7 @@ class _Teller:
                 "training",
                 {
                     "step": step.number, "until": progress.until, "loss": step.loss, "rate": step.rate, "gradient": gradient,
-                    "validation": step.validation, "images_per_second": progress.images_per_second,
+                    "validation": step.validation, "prior": step.prior, "images_per_second": progress.images_per_second,
                     "seconds_left": progress.seconds_left, "memory": progress.memory,
                 },
             )  # fmt: skip
@@ -319,8 +319,8 @@ def loss_graph(
     """Draw the loss of a training over its steps.
 
     Returns:
-        image: the curve: each step, the running mean, and the loss at fixed timesteps where it was measured.
-        data: a line of step, loss, learning rate and fixed loss for each step, as CSV.
+        image: the curve: each step, the running mean, that of the regularisation pictures, and the loss at fixed timesteps.
+        data: a line of step, loss, learning rate, fixed loss and loss of the regularisation pictures for each step, as CSV.
     """
     return Graphed(from_pillow(draw_curve(loss, width, height)), table(loss))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -222,6 +222,7 @@ class FilePlan(Settings):
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Step = Annotated[int, Field(ge=0, le=10_000_000)]
+Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class _Record(BaseModel):
@@ -231,7 +232,8 @@ class _Record(BaseModel):
 
     step: Step
     curve: list[Annotated[list[Number], Field(min_length=3, max_length=3)]]
-    validation: list[Annotated[list[Number], Field(min_length=2, max_length=2)]]
+    validation: list[Pair]
+    prior: list[Pair] = []
     recipe: dict[str, Any]
     family: str
     economy: dict[str, Any]
@@ -277,17 +279,22 @@ class CurveCodec:
     """Keeps a curve as JSON."""
 
     def encode(self, value: LossCurve) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return {}, {"steps": [list(row) for row in value.steps], "validation": [list(row) for row in value.validation]}
+        return {}, {name: [list(row) for row in getattr(value, name)] for name in ("steps", "validation", "prior")}
 
     def decode(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> LossCurve:
-        rows, checks = metadata["steps"], metadata["validation"]
-        return LossCurve(tuple((s, loss, rate) for s, loss, rate in rows), tuple((s, loss) for s, loss in checks))
+        rows, checks, prior = metadata["steps"], metadata["validation"], metadata.get("prior", [])
+        pairs = [tuple((step, loss) for step, loss in pairs) for pairs in (checks, prior)]
+        return LossCurve(tuple((step, loss, rate) for step, loss, rate in rows), *pairs)
 
 
 @port("LOSS_MAP", codec=CurveCodec())
 @dataclass(frozen=True)
 class LossCurve:
-    """steps: (step, loss, learning rate) of every optimizer step from 1; validation: (step, loss at fixed timesteps and noise)."""
+    """steps: (step, loss, learning rate) of every optimizer step from 1; validation: (step, loss at fixed timesteps and noise).
+
+    prior: (step, loss) of the regularisation pictures alone, of every step that saw some.
+    """
 
     steps: tuple[tuple[int, float, float], ...] = ()
-    validation: tuple[tuple[int, float], ...] = field(default=())
+    validation: tuple[tuple[int, float], ...] = ()
+    prior: tuple[tuple[int, float], ...] = ()

@@ -168,13 +168,13 @@ def test_the_settings_of_nodes_are_those_of_the_values():
 
 
 def test_the_curve_is_drawn_and_told():
-    curve = LossCurve(tuple((step, 1 / step, 1e-4) for step in range(1, 51)), ((25, 0.3), (50, 0.1)))
+    curve = LossCurve(tuple((step, 1 / step, 1e-4) for step in range(1, 51)), ((25, 0.3), (50, 0.1)), ((2, 0.7),))
     image, data = loss_graph(curve, width=300, height=200)
     assert image.shape == (1, 200, 300, 3)
     ink = (image[0] - 1).abs().amax(-1) > 0.3
     assert ink[:100, 60:100].any() and not ink[60:90, 200:280].any()
     lines = data.splitlines()
-    assert lines[0] == "step,loss,rate,fixed_loss" and len(lines) == 51
-    assert lines[1] == "1,1.0,0.0001," and lines[25] == "25,0.04,0.0001,0.3"
+    assert lines[0] == "step,loss,rate,fixed_loss,prior_loss" and len(lines) == 51
+    assert [lines[step] for step in (1, 2, 25)] == ["1,1.0,0.0001,,", "2,0.5,0.0001,,0.7", "25,0.04,0.0001,0.3,"]
     with pytest.raises(InvalidInput, match="no step"):
         loss_graph(LossCurve())

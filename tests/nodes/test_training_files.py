@@ -15,7 +15,7 @@ from engine.values.lora import Lora
 from engine.values.training import LossCurve
 from nodes.training_files import save_training_file, tensorboard_log
 
-CURVE = LossCurve(tuple((step, 1 / step, 1e-4) for step in range(1, 5)), ((2, 0.3), (4, 0.1)))
+CURVE = LossCurve(tuple((step, 1 / step, 1e-4) for step in range(1, 5)), ((2, 0.3), (4, 0.1)), ((3, 0.6),))
 
 
 def events(path: Path) -> Iterator[Event]:
@@ -40,7 +40,8 @@ def test_the_curve_is_written_by_segments(ctx):
     folder = ctx.folders.output / "tensorboard" / "mine"
     found = values(folder / "events.out.tfevents.0000000004")
     assert found["loss/current"] == {step: 1 / step for step in range(1, 5)}
-    assert found["loss/validation"] == {2: 0.3, 4: 0.1} and found["lr"] == dict.fromkeys(range(1, 5), 1e-4)
+    assert found["loss/validation"] == {2: 0.3, 4: 0.1} and found["loss/prior"] == {3: 0.6}
+    assert found["lr"] == dict.fromkeys(range(1, 5), 1e-4)
     tensorboard_log(ctx, CURVE, name="mine", first=3)
     assert [path.name for path in folder.iterdir()] == ["events.out.tfevents.0000000004"]
     assert values(folder / "events.out.tfevents.0000000004")["loss/current"] == {4: 0.25}

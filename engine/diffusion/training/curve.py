@@ -11,19 +11,22 @@ from engine.errors import InvalidInput
 from engine.values.training import LossCurve
 
 MARGIN = 60
-RAW, SMOOTH, FIXED, INK, GRID = (190, 205, 225), (40, 90, 170), (200, 80, 30), (40, 40, 40), (225, 225, 225)
+RAW, SMOOTH, FIXED, PRIOR, INK, GRID = (190, 205, 225), (40, 90, 170), (200, 80, 30), (60, 140, 80), (40, 40, 40), (225, 225, 225)
 SMOOTHING = 0.95
 
 Point = tuple[float, float]
 
 
 def draw_curve(curve: LossCurve, width: int = 900, height: int = 500) -> Image.Image:
-    """An RGB picture: the loss of each step (pale), its running mean, and the loss at fixed timesteps. Raises InvalidInput for no step."""
+    """An RGB picture: the loss of each step (pale), its running mean, that of the regularisation pictures, and the loss at fixed timesteps.
+
+    Raises InvalidInput for no step.
+    """
     if not curve.steps:
         raise InvalidInput("The loss curve has no step.", hint="Connect the curve of a training.")
     losses = [loss for _, loss, _ in curve.steps]
-    smooth = smoothed(losses)
-    top = 1.05 * max([*smooth, sorted(losses)[int(0.98 * (len(losses) - 1))], *(loss for _, loss in curve.validation)]) or 1.0
+    smooth, prior = smoothed(losses), smoothed([loss for _, loss in curve.prior])
+    top = 1.05 * max([*smooth, *prior, sorted(losses)[int(0.98 * (len(losses) - 1))], *(loss for _, loss in curve.validation)]) or 1.0
     last = max(curve.steps[-1][0], 2)
     picture = Image.new("RGB", (width, height), "white")
     canvas = ImageDraw.Draw(picture)
@@ -36,11 +39,13 @@ def draw_curve(curve: LossCurve, width: int = 900, height: int = 500) -> Image.I
     steps = [step for step, _, _ in curve.steps]
     canvas.line([place(step, loss) for step, loss in zip(steps, losses, strict=True)], fill=RAW, width=1)
     canvas.line([place(step, loss) for step, loss in zip(steps, smooth, strict=True)], fill=SMOOTH, width=3)
+    canvas.line([place(step, loss) for (step, _), loss in zip(curve.prior, prior, strict=True)], fill=PRIOR, width=2)
     points = [place(step, loss) for step, loss in curve.validation]
     canvas.line(points, fill=FIXED, width=2)
     for x, y in points:
         canvas.ellipse((x - 4, y - 4, x + 4, y + 4), fill=FIXED)
-    _legend(canvas, [("each step", RAW), ("running mean", SMOOTH), *([("fixed timesteps", FIXED)] if points else [])])
+    further = [("mean of the class", PRIOR)] * bool(prior) + [("fixed timesteps", FIXED)] * bool(points)
+    _legend(canvas, [("each step", RAW), ("running mean", SMOOTH), *further])
     return picture
 
 
@@ -54,10 +59,11 @@ def smoothed(losses: Sequence[float]) -> list[float]:
 
 
 def table(curve: LossCurve) -> str:
-    """Lines of step, loss, learning rate and loss at fixed timesteps (empty where it was not measured), with a heading; CSV."""
-    fixed = dict(curve.validation)
-    rows = [f"{step},{loss!r},{rate!r},{fixed.get(step, '')!r}".replace("''", "") for step, loss, rate in curve.steps]
-    return "\n".join(["step,loss,rate,fixed_loss", *rows]) + "\n"
+    """Lines of step, loss, learning rate, loss at fixed timesteps and loss of the regularisation pictures (empty where there is none), with
+    a heading; CSV."""
+    further = [{step: repr(loss) for step, loss in pairs} for pairs in (curve.validation, curve.prior)]
+    rows = [",".join([f"{step},{loss!r},{rate!r}", *(found.get(step, "") for found in further)]) for step, loss, rate in curve.steps]
+    return "\n".join(["step,loss,rate,fixed_loss,prior_loss", *rows]) + "\n"
 
 
 def _axes(canvas: ImageDraw.ImageDraw, place: Callable[[float, float], Point], last: int, top: float) -> None:

@@ -32,12 +32,13 @@ def write_events(path: Path, curve: LossCurve, first: int = 0) -> int:
 
 def _points(curve: LossCurve, first: int) -> Iterator[tuple[int, str, float]]:
     """(step, tag, value) by step, under the tags of kohya's scripts."""
-    fixed = dict(curve.validation)
+    further = {"loss/validation": dict(curve.validation), "loss/prior": dict(curve.prior)}
     means = smoothed([loss for _, loss, _ in curve.steps])
     for (step, loss, rate), mean in zip(curve.steps, means, strict=True):
         if step > first:
             yield step, "loss/current", loss
             yield step, "loss/average", mean
             yield step, "lr", rate
-            if step in fixed:
-                yield step, "loss/validation", fixed[step]
+            for tag, found in further.items():
+                if step in found:
+                    yield step, tag, found[step]

@@ -25,6 +25,7 @@ from engine.errors import InvalidInput
 from engine.values.dataset import TrainingSet
 from engine.values.lora import Lora
 from engine.values.model import Clip, Model
+from engine.values.training import Objective
 
 log = logging.getLogger("easel.training")
 
@@ -63,6 +64,7 @@ def open_trainer(
         raise InvalidInput(f"{kept} pictures are held out, and the loss on them is never measured.", hint="Set validate_every in the plan.")
     if recipe.objective.preserve_class:
         _check_preserved(data, recipe)
+    _check_masks(data, recipe.objective)
     if recipe.whole:
         memory.free()
     with ExitStack() as stack:
@@ -117,6 +119,16 @@ def _check_preserved(data: TrainingSet, recipe: Recipe) -> None:
         )
     if not recipe.adapter.unet:
         raise InvalidInput("preserve_class has no effect: the diffusion network is not trained.", hint="Switch preserve_class off.")
+
+
+def _check_masks(data: TrainingSet, objective: Objective) -> None:
+    """Raise InvalidInput for settings of masks where there is none."""
+    if any(example.mask for example in data.dataset.examples):
+        return
+    for name in ("mask_scale", "unmasked_weight"):
+        value, default = getattr(objective, name), Objective.model_fields[name].default
+        if value != default:
+            raise InvalidInput(f"{name} = {value} has no effect: no picture has a mask.", hint=f"Leave it at {default}, or give masks.")
 
 
 def _check_latents(model: Model, data: TrainingSet) -> None:

@@ -88,7 +88,8 @@ class Ranks(Protocol):
     def of(self, size: int) -> slice:
         """The rows of a batch that this process computes."""
 
-    def sum(self, value: float) -> float: ...
+    def sum(self, values: Tensor) -> Tensor:
+        """Those of all processes together; float64 on the CPU."""
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None: ...
 
@@ -108,8 +109,8 @@ class Alone:
     def of(self, size: int) -> slice:
         return slice(0, size)
 
-    def sum(self, value: float) -> float:
-        return value
+    def sum(self, values: Tensor) -> Tensor:
+        return values
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         pass
@@ -140,8 +141,8 @@ class Parallel:
     def of(self, size: int) -> slice:
         return divided(slice(0, size), self.count)[self.number]
 
-    def sum(self, value: float) -> float:
-        return self._summed(torch.tensor([value], dtype=torch.float64)).item()
+    def sum(self, values: Tensor) -> Tensor:
+        return self._summed(values)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """A parameter without a gradient here counts as 0; one without a gradient anywhere gets none. All are one exchange."""

@@ -31,8 +31,9 @@ def lora_of(state: TrainingState, data: TrainingSet | None = None, model: Model 
 
 def curve_of(state: TrainingState) -> LossCurve:
     """The loss of every step up to a state."""
-    rows, checks = state.record["curve"], state.record["validation"]
-    return LossCurve(tuple((step, loss, rate) for step, loss, rate in rows), tuple((step, loss) for step, loss in checks))
+    record = state.record
+    pairs = [tuple((step, loss) for step, loss in pairs) for pairs in (record["validation"], record.get("prior", []))]
+    return LossCurve(tuple((step, loss, rate) for step, loss, rate in record["curve"]), *pairs)
 
 
 def metadata_of(recipe: Recipe, steps: int) -> dict[str, str]:

@@ -44,7 +44,8 @@ class Step:
     """One optimizer step that was done.
 
     number: from 1. loss: the mean over its pictures. rate: the learning rate of the first group. pictures: how many it saw.
-    gradient: norm of the gradient before clipping. validation: the loss at fixed timesteps where it was measured.
+    gradient: norm of the gradient before clipping. validation: the loss at fixed timesteps where it was measured. prior: the mean loss
+    of its regularisation pictures, if it had some.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Step:
     pictures: int
     gradient: float
     validation: float | None = None
+    prior: float | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class Trainer:
         self._average = EMAModel(self._parameters, decay=decay) if decay else None
         self._curve: list[list[Any]] = []
         self._validation: list[list[Any]] = []
+        self._prior: list[list[Any]] = []
 
     # -- between steps
 
@@ -133,6 +136,7 @@ class Trainer:
             "step": self.step,
             "curve": list(self._curve),
             "validation": list(self._validation),
+            "prior": list(self._prior),
             "recipe": self.recipe.model_dump(mode="json"),
             "family": self._networks.kind.name,
             "economy": asdict(self._economy),
@@ -161,7 +165,7 @@ class Trainer:
             names = [name for network in self._networks.adapted.values() for name in network.slots]
             self._average.shadow_params = averages_of(state.part("average"), names, self._parameters)
             self._average.optimization_step = state.step
-        self._curve, self._validation = list(record["curve"]), list(record["validation"])
+        self._curve, self._validation, self._prior = (list(record.get(name, [])) for name in ("curve", "validation", "prior"))
         self._use(economy)
         self.step = state.step
         self._ranks.load(state)
@@ -178,8 +182,8 @@ class Trainer:
         batches = self._batches(self.step)
         count = sum(len(batch.latents) for batch in batches)
         ways = self._economies[self._economies.index(self._economy) :]
-        share = self._memory.first_that_fits([partial(self._gradients, way, batches, count) for way in ways], "A training step")
-        loss = self._ranks.sum(share)
+        shares = self._memory.first_that_fits([partial(self._gradients, way, batches, count) for way in ways], "A training step")
+        loss, others = self._ranks.sum(shares).tolist()
         self._ranks.sum_gradients(self._parameters)
         moving = any(parameter.grad is not None for parameter in self._parameters)  # none in a step that says nothing of what is trained
         gradient = self._clip() if moving else 0.0
@@ -191,18 +195,23 @@ class Trainer:
         self._after_step()
         self.step += 1
         self._curve.append([self.step, loss, rate])
+        prior = None
+        if regularisation := int(sum(batch.is_regularisation.sum() for batch in batches)):
+            prior = others * count / regularisation
+            self._prior.append([self.step, prior])
         self.whole = True
-        return Step(self.step, loss, rate, count, gradient, self._measured())
+        return Step(self.step, loss, rate, count, gradient, self._measured(), prior)
 
-    def _gradients(self, economy: Economy, batches: list[Batch], count: int) -> float:
-        """The gradients of this rank's part of a step, and its share in the mean loss over all `count` pictures."""
+    def _gradients(self, economy: Economy, batches: list[Batch], count: int) -> Tensor:
+        """The gradients of this rank's part of a step; what it adds to the mean loss over all `count` pictures, and what of that is due
+        to regularisation pictures, [2] float64."""
         if economy != self._economy:
             self._notice(
                 f"A training step does not fit into memory: from here on with {economy}.", "Smaller batches or pictures need less."
             )
             self._use(economy)
         self._optimizer.zero_grad(set_to_none=True)
-        return sum(self._backward(batch, number, count) for number, batch in enumerate(batches))
+        return torch.stack([self._backward(batch, number, count) for number, batch in enumerate(batches)]).sum(0)
 
     def _use(self, economy: Economy) -> None:
         if economy.checkpointing != self._economy.checkpointing:
@@ -214,19 +223,21 @@ class Trainer:
         accumulation = self.recipe.accumulation
         return [self._data.batch(number) for number in range(step * accumulation, (step + 1) * accumulation)]
 
-    def _backward(self, batch: Batch, number: int, count: int) -> float:
-        """Add the gradients of this rank's part of a batch; returns the part's share in the mean over all `count` pictures of the step."""
+    def _backward(self, batch: Batch, number: int, count: int) -> Tensor:
+        """Add the gradients of this rank's part of a batch; what it adds to the loss, as `_gradients` returns it."""
         noised = self._task.noised(batch.latents, stream(self.recipe.seed, "noise", self.step, number))
         rows = self._ranks.of(len(batch.latents))
+        total = torch.zeros(2, dtype=torch.float64)
         if rows.start == rows.stop:
-            return 0.0
-        total = 0.0
+            return total
         with self._dropping(number):
             for piece in divided(rows, min(self._economy.pieces, rows.stop - rows.start)):
-                share = self._losses(batch, noised, piece, reading=self._reads_with_gradient()).sum() / count
+                losses = self._losses(batch, noised, piece, reading=self._reads_with_gradient())
+                share = losses.sum() / count
                 if share.requires_grad:  # a batch of dropped captions says nothing about the text encoder
                     self._scaler.scale(share).backward()
-                total += float(share.detach())
+                own = losses.detach().cpu().double() / count
+                total += torch.stack([own.sum(), own[batch.is_regularisation[piece]].sum()])
         return total
 
     def _losses(self, batch: Batch, noised: Noised, rows: slice, *, reading: bool) -> Tensor:

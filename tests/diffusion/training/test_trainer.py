@@ -21,7 +21,7 @@ from engine.errors import Cancelled, InvalidInput
 from engine.graph.cache import Cache
 from engine.graph.checkpoint import Checkpoint
 from engine.graph.disk_tier import DiskTier
-from engine.values.dataset import CaptionPolicy, TrainingSet
+from engine.values.dataset import CaptionPolicy, LossMask, TrainingSet
 from engine.values.store import SafetensorsStore
 from engine.values.training import Adapter, Objective, Optimizer, TrainingState
 from tests.diffusion.training.recipes import recipe
@@ -386,6 +386,30 @@ def test_the_class_is_asked_for_what_the_model_predicted_before(checkpoint, memo
         before = unet(*asked, encoder_hidden_states=context[others], return_dict=False)[0]
     assert (moved > 1e-8).all()
     torch.testing.assert_close(moved, (now - before).square().mean((1, 2, 3)), rtol=1e-3, atol=1e-7)
+
+
+def test_the_loss_of_the_class_has_a_curve_of_its_own(run, pictures):
+    """Of the steps that saw some of it: the mean over those pictures, whatever the others of the step add."""
+    data, settings = with_class(pictures), recipe(batch_size=2, steps=8)
+    state = run(settings, 8, data=data)
+    batches = Batches(data, batch_size=2, seed=settings.seed)
+    shares = {step: batches.batch(step - 1).is_regularisation.double().mean().item() for step in range(1, 9)}
+    prior, losses = dict(state.record["prior"]), {step: loss for step, loss, _ in state.record["curve"]}
+    assert list(prior) == [step for step, share in shares.items() if share] and 0 < len(prior) < 8
+    assert all(prior[step] == pytest.approx(losses[step]) for step in prior if shares[step] == 1)
+    mixed = [step for step in prior if shares[step] == 0.5]
+    assert mixed and all(0 < prior[step] < 2 * losses[step] and prior[step] != losses[step] for step in mixed)
+    assert_same(state, run(settings, 4, 8, data=data))
+    assert dict(curve_of(state).prior) == prior
+
+
+@pytest.mark.parametrize("setting", [{"mask_scale": "area"}, {"unmasked_weight": 0.1}])
+def test_settings_for_masks_are_refused_where_no_picture_has_one(run, pictures, tmp_path, setting):
+    with pytest.raises(InvalidInput, match=f"{next(iter(setting))} = .* has no effect: no picture has a mask"):
+        run(recipe(objective=Objective(**setting)), 1)
+    masked = random_set(tmp_path, 2, mask=torch.ones(1, 8, 8))
+    examples = tuple(replace(example, mask=LossMask("alpha")) for example in masked.dataset.examples)
+    run(recipe(objective=Objective(**setting)), 1, data=replace(masked, dataset=replace(masked.dataset, examples=examples)))
 
 
 def test_a_class_that_cannot_be_preserved_is_named(run, pictures):
