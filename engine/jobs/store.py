@@ -178,7 +178,7 @@ class JobStore:
         def work(connection: sqlite3.Connection) -> Job:
             self._add_events(connection, _get(connection, job_id).row, events)
             job = _end(connection, job_id, state, reason, result)
-            connection.execute(_TRIM, (self.max_history, self.max_history_bytes))
+            self._trim(connection)
             return job
 
         return await self.database.write(work)
@@ -193,7 +193,7 @@ class JobStore:
             wanted = None if job_ids is None else set(job_ids)
             chosen = [job_id for job_id in present if wanted is None or job_id in wanted]
             cancelled = [_end(connection, job_id, State.CANCELLED, "Cancelled before it started", Result()) for job_id in chosen]
-            connection.execute(_TRIM, (self.max_history, self.max_history_bytes))
+            self._trim(connection)
             return cancelled
 
         return await self.database.write(work)
@@ -237,6 +237,13 @@ class JobStore:
         """The kept lists of events that hold a number greater than `after`, in order."""
         query = "SELECT events FROM job_events WHERE row = ? AND last > ? ORDER BY first"
         return await self.database.read(lambda connection: [row[0] for row in connection.execute(query, (job.row, after))])
+
+    def _trim(self, connection: sqlite3.Connection) -> None:
+        """Remove the oldest history beyond the limits, and a hundredth more: to look which it is takes longer than to count."""
+        count, size = connection.execute("SELECT count(*), sum(bytes) FROM jobs WHERE completion IS NOT NULL").fetchone()
+        if count > self.max_history or (size or 0) > self.max_history_bytes:
+            kept = [most - most // 100 for most in (self.max_history, self.max_history_bytes)]
+            connection.execute(_TRIM, kept)
 
     def _add_events(self, connection: sqlite3.Connection, row: int, events: EventRows) -> None:
         if not events:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from engine.server.responses import compress_for_others, json_response
+from engine.server.responses import compress_for_others, json_response, not_modified
 from engine.server.state import server_of
 from engine.settings import ROOT
 
@@ -54,9 +54,8 @@ def add_to(router: web.UrlDispatcher, folder: Path = WEB) -> None:
 def script(request: web.Request, path: Path, headers: dict[str, str]) -> web.Response:
     """A module without its comments, which are a quarter of it. What is left stands on the lines where it stood."""
     changed = path.stat().st_mtime_ns
-    tag = f'"{changed:x}"'
-    headers = {**headers, "ETag": tag}
-    if tag in request.headers.get("If-None-Match", ""):
+    headers = {**headers, "ETag": f'"{changed:x}"'}
+    if not_modified(request, f"{changed:x}"):
         return web.Response(status=304, headers=headers)
     response = web.Response(body=without_comments(path, changed), content_type=MEDIA[".js"], charset="utf-8", headers=headers)
     compress_for_others(request, response)

@@ -68,6 +68,7 @@ class Client:
     def _flush(self) -> None:
         if self.socket.closed or self._transport.is_closing():
             self._waiting.clear()
+            self._waiting_bytes = 0
             return
         if self._transport.get_write_buffer_size() <= BUSY_BYTES:
             self._transport.write(b"".join(self._waiting))
