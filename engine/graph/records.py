@@ -125,8 +125,8 @@ class RecordStore:
         while (task := self._queue.get()) is not None:
             try:
                 task()
-            except sqlite3.Error as error:
-                log.warning("The records of a run could not be kept: %s", error)
+            except Exception as error:  # noqa: BLE001  (a writer that ended would let every run wait for it)
+                log.warning("The records of a run could not be kept: %s: %s", type(error).__name__, error)
 
     def _insert(self, job_id: str, records: list[Record]) -> None:
         blob = _pack(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -29,12 +30,18 @@ from engine.graph.steps import Step
 from engine.graph.wire import json_fault
 from engine.log_lines import log_id
 
+log = logging.getLogger("easel.run")
+
 _BATCH = 5_000
 _BATCH_SECONDS = 2.0
 _PROGRESS_SECONDS = 0.02
 _PREVIEW_SECONDS = 0.1
 _LONGEST_TEXT = 200
 _OWN_FOLDER = str(Path(__file__).parent)
+
+
+def _unheard(event: Event) -> None:
+    """For a run that nobody watches any more."""
 
 
 class Report:
@@ -56,17 +63,24 @@ class Report:
 
     def emit(self, kind: type[Event], **fields: Any) -> None:
         self._sequence += 1
-        self._emit(kind(job_id=self._job_id, sequence=self._sequence, time=time.time(), **fields))
+        self._tell(kind(job_id=self._job_id, sequence=self._sequence, time=time.time(), **fields))
 
     def _node(self, kind: type[NodeEvent], step: Step, **fields: Any) -> None:
         node = step.node
         self._sequence += 1
-        self._emit(
+        self._tell(
             kind(
                 job_id=self._job_id, sequence=self._sequence, time=time.time(), node_id=node.id, display_id=node.display_id,
                 parent_id=node.parent, **fields,
             )
         )  # fmt: skip
+
+    def _tell(self, event: Event) -> None:
+        try:
+            self._emit(event)
+        except BaseException:
+            self._emit = _unheard
+            log.warning("Who watched the run failed, and hears no more of it", exc_info=True)
 
     # -- events
 

@@ -185,6 +185,18 @@ def test_a_failed_node_is_told_and_the_other_branch_still_writes(data: Path) -> 
     assert done.stdout == f"{data / 'output' / 'said_00001_.txt'}\n"
 
 
+def test_a_run_ends_though_nobody_reads_what_it_says(data: Path) -> None:
+    """As in `easel run ... 2>&1 | head -1`."""
+    path = workflow(
+        data, broken={"class_type": "Fail", "inputs": {"text": "x"}}, other={"class_type": "Print", "inputs": {"text": ["broken", 0]}}
+    )
+    process = subprocess.Popen(command(path, "--data", data), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(timeout=120) == 1
+    assert (data / "output" / "said_00001_.txt").read_text() == "HELLO!"
+
+
 def test_ctrl_c_stops_at_the_next_step(data: Path) -> None:
     path = workflow(data, say={"class_type": "Wait", "inputs": {"text": "x"}})
     process = subprocess.Popen(command(path, "--data", data), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

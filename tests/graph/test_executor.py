@@ -271,3 +271,25 @@ def test_what_a_run_needed_is_freed_at_its_end_and_not_by_the_garbage_collector(
 
 def _steps_and_runs() -> int:
     return sum(type(found) in (Step, Run) for found in gc.get_objects())
+
+
+@pytest.mark.parametrize("error", [OSError("the terminal is gone"), SystemExit(1)])
+def test_a_run_ends_though_who_watches_it_fails(lab, error):
+    """rich raises SystemExit where its terminal is gone."""
+    told = []
+
+    def watch(event):
+        told.append(event)
+        if isinstance(event, NodeFinished):
+            raise error
+
+    outcome = lab.run(graph(a=("Number", {"value": 1}), b=("Add", {"a": "@a"}), out=("Show", {"value": "@b"})), "out", emit=watch)
+    assert outcome.state == "succeeded" and isinstance(told[-1], NodeFinished)
+    assert lab.value(graph(a=("Number", {"value": 3})), "a") == 3
+
+
+def test_a_recipe_that_cannot_be_written_keeps_no_run_waiting(lab):
+    records = lab.executor.cache.records
+    records.remember("mine", lambda: {"a": [object()]})
+    assert lab.run(graph(a=("Number", {"value": 1})), "a").state == "succeeded"
+    assert records.last("mine") == {}
