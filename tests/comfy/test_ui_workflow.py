@@ -116,7 +116,6 @@ def test_an_uploaded_pictures_button_is_no_value():
         ({"nodes": [5]}, "invalid_node"),
         ({"nodes": [{"id": 1}]}, "invalid_node"),
         ({"nodes": [{"id": [], "type": "X"}]}, "invalid_node"),
-        ({"nodes": [{"id": 1, "type": "workflow>Mine"}]}, "ui_group_node"),
         ({"nodes": [], "definitions": {"subgraphs": [{"id": "abc", "nodes": [7]}]}}, "invalid_node"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.graph.catalogue import AliasInfo, Catalogue, InputInfo, NodeInfo
@@ -10,6 +11,7 @@ SHOWN_SOCKETS = 10
 """How many sockets of a variadic input are listed; a graph may use more."""
 
 WIDGET_TYPES = frozenset({"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"})
+SEED_NAMES = frozenset({"seed", "noise_seed"})
 
 
 def object_info(catalogue: Catalogue) -> dict[str, dict[str, Any]]:
@@ -90,6 +92,12 @@ def input_spec(item: InputInfo, catalogue: Catalogue, default: Any) -> list[Any]
     if item.help:
         options["tooltip"] = item.help
     return [choices_of(item, catalogue) if "COMBO" in item.type.split(",") else _type(item.type), options]
+
+
+def companions_of(name: str, kind: Any, options: Mapping[str, Any]) -> int:
+    """How many values of its own a widget's companions have in ComfyUI's files, after the widget's: what becomes of a seed after a run."""
+    controlled = bool(options.get("control_after_generate"))
+    return 2 * controlled if isinstance(kind, list) else int(kind == "INT" and (controlled or name in SEED_NAMES))
 
 
 def choices_of(item: InputInfo, catalogue: Catalogue) -> list[Any]:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+TEXT_NODES = frozenset({"Note", "MarkdownNote"})
+REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
+INPUTS, OUTPUTS = "-10", "-20"
+"""Ids of what stands inside a subgraph for its inputs and its outputs."""
+
 
 def definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """All subgraphs of a document by their ids, those used inside others too."""

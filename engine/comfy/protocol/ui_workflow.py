@@ -6,8 +6,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.comfy.protocol.object_info import WIDGET_TYPES, class_info
-from engine.comfy.protocol.ui_parts import definitions, links_of, listed, own_names, place_of, reroutes_of, whole_numbers
+from engine.comfy.protocol.group_nodes import with_subgraphs
+from engine.comfy.protocol.object_info import WIDGET_TYPES, class_info, companions_of
+from engine.comfy.protocol.ui_parts import (
+    INPUTS,
+    OUTPUTS,
+    PRIMITIVE,
+    REROUTE,
+    TEXT_NODES,
+    definitions,
+    links_of,
+    listed,
+    own_names,
+    place_of,
+    reroutes_of,
+    whole_numbers,
+)
 from engine.errors import InvalidWorkflow, Problem
 from engine.graph.catalogue import ANY, Catalogue
 from engine.graph.graph import Link
@@ -15,14 +29,8 @@ from engine.graph.limits import Limits
 from engine.graph.workflow import SUBGRAPH, Entry, Subgraph, SubgraphInput, Workflow
 
 MODES = {2: "mute", 4: "bypass"}
-TEXT_NODES = frozenset({"Note", "MarkdownNote"})
-REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
-GROUP_NODES = ("workflow>", "workflow/")
-INPUTS, OUTPUTS = "-10", "-20"
-"""Ids of what stands inside a subgraph for its inputs and its outputs."""
 DEEPEST = 64
 MOST_POINTS = 16
-SEED_NAMES = frozenset({"seed", "noise_seed"})
 BUTTONS = (None, "image", "refresh")
 """What the buttons of a node leave among its values."""
 CONTROLS = frozenset({"fixed", "increment", "decrement", "randomize"})
@@ -36,8 +44,9 @@ def is_ui_workflow(document: Any) -> bool:
 def read_ui_workflow(document: Mapping[str, Any], catalogue: Catalogue, limits: Limits) -> tuple[Workflow, list[str]]:
     """The workflow, and what a person should know about it. Nodes that are not installed stay, with their values.
 
-    Raises InvalidWorkflow for a document that is damaged, or that has group nodes: these are not read.
+    Raises InvalidWorkflow for a document that is damaged.
     """
+    document = with_subgraphs(document, catalogue)
     inner = definitions(document)
     if sum(len(listed(graph.get("nodes"))) for graph in (document, *inner.values())) > limits.nodes:
         raise _refused("too_many_nodes", f"The workflow has more than {limits.nodes} nodes.", "Split it.")
@@ -95,10 +104,6 @@ class _GraphReader:
         for node in listed(self.graph.get("nodes")):
             if not isinstance(node, dict) or not isinstance(node.get("type"), str) or not isinstance(node.get("id"), int | str):
                 raise _refused("invalid_node", "A node of the workflow has no type or no id.", "Save the file again in ComfyUI.")
-            if node["type"].startswith(GROUP_NODES):
-                name = str(node.get("title") or node["type"])[:60]
-                hint = "In ComfyUI unpack it or make it a subgraph, or choose Export (API) and open that file."
-                raise _refused("ui_group_node", f"The workflow has a group node, which cannot be read: {name}.", hint)
             yield str(node["id"]), node
 
     def _entry(self, node: Mapping[str, Any]) -> Entry:
@@ -230,8 +235,10 @@ class _SubgraphReader(_GraphReader):
         self.slots = [slot if isinstance(slot, dict) else {} for slot in listed(graph.get("inputs"))]
         self.inputs = own_names(self.slots)
         self.renamed = {str(slot.get("name")): name for slot, name in zip(self.slots, self.inputs, strict=True)}
-        self.promoted = self._promoted()
-        """Number of each input that is a widget of an instance, in order -> the node and the input inside that it sets."""
+        self.set_inside = self._set_inside(widgets=False)
+        """Number of each input, in order -> the first node and input inside that it sets."""
+        self.promoted = self._set_inside(widgets=True)
+        """The same of those that are widgets of an instance."""
         self._outputs: dict[int, Link | SubgraphInput] | None = None
 
     def given(self, slot: int) -> Any:
@@ -243,7 +250,7 @@ class _SubgraphReader(_GraphReader):
         for number, (slot, name) in enumerate(zip(self.slots, self.inputs, strict=True)):
             kind = slot.get("type")
             inputs[name] = {"type": kind if isinstance(kind, str) and kind else ANY}
-            inner, widget = self.promoted.get(number, ("", ""))
+            inner, widget = self.set_inside.get(number, ("", ""))
             value = self._value_inside(inner, widget)
             if value is not None:
                 inputs[name]["default"] = value
@@ -288,14 +295,14 @@ class _SubgraphReader(_GraphReader):
                 place += 1
         return inputs
 
-    def _promoted(self) -> dict[int, tuple[str, str]]:
+    def _set_inside(self, *, widgets: bool) -> dict[int, tuple[str, str]]:
         found: dict[int, tuple[str, str]] = {}
         for name, node in self.nodes.items():
             for slot in listed(node.get("inputs")):
-                widget = slot.get("widget") if isinstance(slot, dict) else None
-                origin, number = self.links.get(str(slot.get("link")), ("", 0)) if isinstance(widget, dict) else ("", 0)
-                if origin == INPUTS and number < len(self.inputs):
-                    found.setdefault(number, (name, str(slot.get("name"))))
+                if isinstance(slot, dict) and (isinstance(slot.get("widget"), dict) or not widgets):
+                    origin, number = self.links.get(str(slot.get("link")), ("", 0))
+                    if origin == INPUTS and number < len(self.inputs):
+                        found.setdefault(number, (name, str(slot.get("name"))))
         return dict(sorted(found.items()))
 
     def _value_inside(self, node: str, widget: str) -> Any:
@@ -318,11 +325,7 @@ def _widgets(info: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
         for name, (kind, options) in section.items():
             if options.get("forceInput") or not (isinstance(kind, list) or kind in WIDGET_TYPES):
                 continue
-            controlled = bool(options.get("control_after_generate"))
-            if isinstance(kind, list):
-                yield name, 2 * controlled
-            else:
-                yield name, int(kind == "INT" and (controlled or name in SEED_NAMES))
+            yield name, companions_of(name, kind, options)
 
 
 def _refused(code: str, message: str, hint: str) -> InvalidWorkflow:
