@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Iterable
 from importlib.metadata import entry_points
@@ -17,6 +18,8 @@ from engine.graph.catalogue import Catalogue
 from engine.graph.folders import Folders
 from engine.graph.registry import ENTRY_POINT_GROUP
 from engine.settings import ROOT, Settings
+
+log = logging.getLogger("easel.server")
 
 
 class CatalogueCache:
@@ -52,10 +55,13 @@ class CatalogueCache:
     def receive(self, data: bytes) -> None:
         """A worker's catalogue, as JSON."""
         self._set(Catalogue.model_validate_json(data))
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(b'{"sources":%s,"catalogue":%s}' % (json.dumps(self.sources_digest()).encode(), data))
-        temporary.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(b'{"sources":%s,"catalogue":%s}' % (json.dumps(self.sources_digest()).encode(), data))
+            temporary.replace(self._path)
+        except OSError as error:  # such as a full disk: the next start waits for its worker
+            log.warning("The catalogue could not be kept: %s", error.strerror)
 
     async def current(self, wait: float = 180.0) -> Catalogue:
         """The catalogue; waits for the first one. Raises Busy when no worker has sent one in `wait` seconds."""

@@ -124,8 +124,12 @@ async def test_the_picture_of_a_workflow_moves_and_goes_with_it(api):
     await api.json("DELETE", "/api/v1/workflows/deep/c.json", 204)
     assert not (folder / "deep").exists()
     assert (folder / "a.b.png").exists()  # of another one
+    (folder / "taken.png").write_bytes(b"of somebody")
+    await api.json("POST", "/api/v1/workflows/a.b.json/move", data='{"to": "taken.json"}')
+    assert (folder / "taken.png").read_bytes() == b"of somebody"
+    await api.json("POST", "/api/v1/workflows/taken.json/move", data='{"to": "a.b.json"}')
     await api.json("DELETE", "/api/v1/workflows/a.b.json", 204)
-    assert not (folder / "a.b.png").exists()
+    assert not (folder / "a.b.png").exists() and (folder / "taken.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ async def move(request: web.Request) -> web.Response:
         if not put_new(source, target):
             raise Conflict(f"There is a file of the name {target.name}", hint="Use another name.")
         for end, picture in pictures.items():
-            put_new(picture, target.with_name(target.stem + end))
+            beside = target.with_name(target.stem + end)
+            if not beside.exists():
+                picture.rename(beside)  # a link stays a link
         _remove_empty(server.folders, source)
         return _describe(server.folders, wanted.to).model_dump()
 
