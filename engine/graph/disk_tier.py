@@ -52,9 +52,10 @@ class _Put(NamedTuple):
 
 
 class DiskTier:
-    """`limit` and `bytes` are bytes of payloads and tensor files together; pinned entries are never evicted.
+    """`limit` and `bytes` are bytes of payloads and tensor files together.
 
-    Entries that are held (`replace`) leave only when all others have left and they alone are over the limit, until their time is over.
+    Entries that are held (`replace`), until their time is over, and those that are pinned leave only when all others have left and they
+    alone are over the limit; the pinned ones last.
     """
 
     def __init__(self, folder: Path, tensors: TensorStore | None = None, *, limit: int = 20 << 30, minimum_seconds: float = 0.05) -> None:
@@ -258,12 +259,12 @@ class DiskTier:
         return name, size, file_sum
 
     def _evict(self) -> None:
-        """Down to nine tenths of the limit, least recently used first; held entries last, and no further than to the limit."""
+        """Down to nine tenths of the limit, least recently used first; held and pinned entries last, and no further than to the limit."""
         self._save_touched()
-        rows = self._database.execute("SELECT digest, length(payload) + file_bytes, used FROM entries WHERE pinned = 0 ORDER BY used")
+        rows = self._database.execute("SELECT digest, length(payload) + file_bytes, used, pinned FROM entries ORDER BY pinned, used")
         now, left, leaving = time.time(), self.bytes, []
-        for digest, size, used in rows:
-            if left <= (self.limit if used > now else self.limit * 9 // 10):
+        for digest, size, used, pinned in rows:
+            if left <= (self.limit if used > now or pinned else self.limit * 9 // 10):
                 break
             leaving.append(digest)
             left -= size

@@ -250,6 +250,21 @@ def test_the_disk_tier_is_bounded_and_spares_what_is_pinned(disk, tmp_path):
     assert lab.called("MakeArray") == 1
 
 
+def test_a_workflow_that_pins_everything_does_not_fill_the_disk(disk, tmp_path):
+    lab = disk(tier={"limit": 60_000})
+    for number in range(20):
+        pinned = graph(a=("MakeArray", {"size": 2_000 + number}))
+        pinned.nodes["a"].meta["pinned"] = True
+        lab.run(pinned, "a")
+    lab.executor.cache.flush()
+    stats = lab.executor.cache.stats()["disk"]
+    assert 40_000 < stats["bytes"] <= 60_000
+    assert sum(file.stat().st_size for file in (tmp_path / "cache").glob("??/*")) <= 60_000
+    lab = disk()
+    lab.run(pinned, "a")
+    assert lab.calls == []
+
+
 def test_files_that_no_entry_names_are_swept_at_the_start(disk, tmp_path):
     disk().run(WANTED, "out")
     disk()
