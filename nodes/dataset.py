@@ -13,12 +13,13 @@ from engine.diffusion.training.captions import policy_of
 from engine.diffusion.training.dataset_config import CONFIG_BYTES, Find, folders_of, read_config
 from engine.diffusion.training.dataset_folder import Folder, Layout, Masks, Reading, merged, read_folder
 from engine.diffusion.training.entry_cache import EntryCache
+from engine.diffusion.training.faces import augmentation_of, check_faces
 from engine.diffusion.training.holding_out import held_out
 from engine.diffusion.training.tables import dataset_table
 from engine.diffusion.training.training_set import prepare
 from engine.errors import InvalidInput, MissingFile
 from engine.graph import Choice, Context, Seed, Variadic, Widget, node
-from engine.values.dataset import Augmentation, Dataset, ShortBatches, TrainingSet
+from engine.values.dataset import Dataset, ShortBatches, TrainingSet
 from engine.values.model import Clip, Vae
 
 Line = Annotated[str, Widget(multiline=False)]
@@ -219,19 +220,30 @@ def caption_policy(
 
 @node("Augmentation", category="training/dataset", display_name="Augmentation")
 def augmentation(
-    dataset: Dataset, flip: bool = False, random_crop: bool = False, colour: bool = False, variants: Annotated[int, Field(ge=1, le=64)] = 4
+    dataset: Dataset,
+    flip: bool = False,
+    random_crop: bool = False,
+    colour: bool = False,
+    variants: Annotated[int, Field(ge=1, le=64)] = 4,
+    face_crop: Line = "",
 ) -> Dataset:
     """Let pictures differ a little each time they are drawn. What is drawn is prepared beforehand, so training stays as fast.
 
     flip: half the time mirrored; not for what has a left and a right, such as text.
     random_crop: cut to the bucket anywhere instead of in the middle.
     colour: a third of the time another hue (up to 16 degrees) or brightness (5%).
-    variants: how many cuts are prepared of each picture for random_crop and colour.
+    variants: how many cuts are prepared of each picture for random_crop, colour and face_crop.
+    face_crop: cut around a face, between so many times its size, such as `2.0,4.0`. The pictures' names tell where it is:
+        `name_512_300_200_220.png` is its middle, its width and height in pixels, as kohya's tools write them.
     """
-    if variants != 4 and not (random_crop or colour):
-        raise InvalidInput("`variants` has no effect without random_crop or colour.", hint="Turn one of them on, or leave it at 4.")
-    policy = Augmentation(flip, random_crop, colour, variants)
-    return replace(dataset, examples=tuple(replace(example, augmentation=policy) for example in dataset.examples))
+    if variants != 4 and not (random_crop or colour or face_crop.strip()):
+        raise InvalidInput(
+            "`variants` has no effect without random_crop, colour or face_crop.", hint="Turn one of them on, or leave it at 4."
+        )
+    policy = augmentation_of(flip=flip, random_crop=random_crop, colour=colour, variants=variants, face=face_crop)
+    examples = tuple(replace(example, augmentation=policy) for example in dataset.examples)
+    check_faces(examples)
+    return replace(dataset, examples=examples)
 
 
 @node("Buckets", category="training/dataset", display_name="Buckets")

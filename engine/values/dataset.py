@@ -53,17 +53,26 @@ class CaptionPolicy:
 
 
 @dataclass(frozen=True)
+class FaceCrop:
+    """Cuts around the face that a picture's name tells of: their shorter side is `smallest` to `largest` times the face."""
+
+    smallest: float
+    largest: float
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """How a picture differs each time it is drawn.
 
     flip: half the time mirrored. random_crop: cut anywhere, not from the middle. colour: a third of the time a little other hue or
-    brightness. variants: how many different cuts are prepared of each picture where crop or colour are random.
+    brightness. variants: how many different cuts are prepared of each picture where crop or colour are random. face: cut around the face.
     """
 
     flip: bool = False
     random_crop: bool = False
     colour: bool = False
     variants: int = 4
+    face: FaceCrop | None = None
 
 
 @dataclass(frozen=True)
@@ -122,12 +131,13 @@ class Example:
 
     @staticmethod
     def from_json(record: Mapping[str, Any]) -> Example:
-        mask, bucket = record["mask"], record["bucket"]
+        mask, bucket, augmentation = record["mask"], record["bucket"], record["augmentation"]
+        face = augmentation.get("face")
         parts = {
             "captions": tuple(record["captions"]),
             "mask": None if mask is None else LossMask(**mask),
             "policy": CaptionPolicy(**record["policy"]),
-            "augmentation": Augmentation(**record["augmentation"]),
+            "augmentation": Augmentation(**{**augmentation, "face": None if face is None else FaceCrop(**face)}),
             "bucket": None if bucket is None else Bucket(**bucket),
         }
         return Example(**{**record, **parts})

@@ -12,7 +12,7 @@ from engine.diffusion.devices import choose
 from engine.diffusion.memory import Memory
 from engine.errors import InvalidInput, MissingFile
 from engine.graph import Context, Folders
-from engine.values.dataset import CaptionPolicy
+from engine.values.dataset import CaptionPolicy, FaceCrop
 from nodes.dataset import (
     augmentation,
     buckets,
@@ -137,7 +137,7 @@ def test_everything_that_a_configuration_cannot_have_is_told_at_once(home) -> No
     vae_batch_size = 1
     [[datasets.subsets]]
     num_repeats = 2
-    face_crop_aug_range = "2,4"
+    color_augmentation = true
     """
     caption(home / "data/datasets/bad.toml", text)
     with pytest.raises(InvalidInput) as caught:
@@ -147,10 +147,34 @@ def test_everything_that_a_configuration_cannot_have_is_told_at_once(home) -> No
         "general.network_multiplier is not supported",
         "general.keep_tokens is 'one', not a whole number",
         "datasets[0].vae_batch_size is not supported",
-        "datasets[0].subsets[0].face_crop_aug_range is not supported",
+        "datasets[0].subsets[0].color_augmentation is not supported",
         "datasets[0].subsets[0] has no image_dir",
     ):
         assert part in caught.value.message
+
+
+def test_faces_of_a_configuration_of_kohya(home) -> None:
+    """Their place is in the pictures' names, their captions may be named without it."""
+    folder = home / "data/datasets/faces"
+    picture(folder / "anna_0040_0030_0010_0012.png", 128, 64, seed=1)
+    caption(folder / "anna.txt", "sks person")
+    text = '[[datasets]]\nresolution = 32\n[[datasets.subsets]]\nimage_dir = "faces"\nface_crop_aug_range = "2.0,3.0"\n'
+    caption(home / "data/datasets/faces.toml", text)
+    dataset, table = dataset_from_config(context(home), "faces.toml")
+    assert dataset.examples[0].captions == ("sks person",) and "Captions without a picture" not in table
+    assert dataset.examples[0].augmentation.face == FaceCrop(2.0, 3.0)
+    for wrong in ("4.0,2.0", "0.5,2", "2", "a,b", "nan,nan", "2,inf", "2,3,4"):
+        caption(home / "data/datasets/faces.toml", text.replace("2.0,3.0", wrong))
+        with pytest.raises(InvalidInput, match="The range of cuts around a face"):
+            dataset_from_config(context(home), "faces.toml")
+    caption(home / "data/datasets/faces.toml", text + "random_crop = true")
+    with pytest.raises(InvalidInput, match="random_crop has no effect on cuts around a face"):
+        dataset_from_config(context(home), "faces.toml")
+    picture(folder / "ben.png", 64, 64, seed=2)
+    caption(folder / "ben.txt", "sks person")
+    caption(home / "data/datasets/faces.toml", text)
+    with pytest.raises(InvalidInput, match=r"1 pictures are to be cut around a face, and their names tell of none: ben\.png"):
+        dataset_from_config(context(home), "faces.toml")
 
 
 def test_metadata_and_a_share_for_validation_of_a_configuration(home) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from engine.diffusion.training.buckets import BucketPlan, Rule, with_buckets
 from engine.diffusion.training.captions import policy_of
 from engine.diffusion.training.dataset_folder import CAPTION_SUFFIXES, Folder, Progress, Reading, listed, merged, read_folder
+from engine.diffusion.training.faces import augmentation_of, check_faces
 from engine.diffusion.training.holding_out import held_out
 from engine.errors import InvalidInput
-from engine.values.dataset import Augmentation, Dataset
+from engine.values.dataset import Dataset
 
 CONFIG_BYTES = 1_000_000
 
@@ -36,7 +37,7 @@ _AUGMENTATION: dict[str, tuple[str, type]] = {
     "flip_aug": ("flip", bool), "random_crop": ("random_crop", bool), "color_aug": ("colour", bool)
 }  # fmt: skip
 _SUBSET: dict[str, type] = {
-    "num_repeats": int, "caption_extension": str, "caption_extention": str, "alpha_mask": bool,
+    "num_repeats": int, "caption_extension": str, "caption_extention": str, "alpha_mask": bool, "face_crop_aug_range": str,
     **{name: kind for name, (_, kind) in (_CAPTIONS | _AUGMENTATION).items()},
 }  # fmt: skip
 _SUBSET_ONLY: dict[str, type] = {
@@ -146,6 +147,7 @@ def _dataset(values: Mapping[str, Any], subsets: list[Mapping[str, Any]], find: 
     if "batch_size" in values:
         warnings.append("batch_size of the dataset configuration is not used: the training plan says it")
     dataset = merged(parts)
+    check_faces(dataset.examples)
     dataset = replace(dataset, warnings=(*dataset.warnings, *warnings))
     if values.get("validation_split"):
         dataset = held_out(dataset, values["validation_split"], values.get("validation_seed", 0))
@@ -166,7 +168,9 @@ def _reading(values: Mapping[str, Any], find: Find) -> Reading:
         metadata=values.get("metadata_file", "").replace("\\", "/").rpartition("/")[2],
         caption_suffixes=CAPTION_SUFFIXES if suffix is None else (suffix,),
         policy=policy_of(**{own: values[name] for name, (own, _) in _CAPTIONS.items() if name in values}),
-        augmentation=Augmentation(**{own: values[name] for name, (own, _) in _AUGMENTATION.items() if name in values}),
+        augmentation=augmentation_of(
+            **{own: values[name] for name, (own, _) in _AUGMENTATION.items() if name in values}, face=values.get("face_crop_aug_range", "")
+        ),
     )
 
 

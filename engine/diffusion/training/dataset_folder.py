@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
 from engine.diffusion.training.captions import trigger_warnings, with_trigger
+from engine.diffusion.training.faces import without_face
 from engine.diffusion.training.metadata_file import FileCaptions, read_metadata
 from engine.diffusion.training.pictures import SUFFIXES, digest_of, read_upright
 from engine.errors import EaselError, InvalidInput
@@ -262,7 +263,8 @@ def _why(error: OSError) -> str:
 
 def _caption_file(name: str, reading: Reading, files: frozenset[str]) -> str | None:
     stem = name[: -len(PurePosixPath(name).suffix)]
-    return next((stem + suffix for suffix in reading.caption_suffixes if stem + suffix in files), None)
+    stems = [stem] if (plain := without_face(stem)) is None else [stem, plain]
+    return next((stem + suffix for stem in stems for suffix in reading.caption_suffixes if stem + suffix in files), None)
 
 
 def _masks(
@@ -310,6 +312,7 @@ def _note_captions(folder: Folder, names: Sequence[str], examples: Sequence[Exam
     if any(described.values()) and (without := [name for name, file in described.items() if file is None]):
         report.notes["No caption file, unlike others"] += without
     stems = {str(PurePosixPath(name).with_suffix("")) for name in names}
+    stems |= {plain for stem in stems if (plain := without_face(stem)) is not None}
     captions = [name for name in folder.files if PurePosixPath(name).suffix in reading.caption_suffixes]
     if lost := [name for name in captions if str(PurePosixPath(name).with_suffix("")) not in stems]:
         report.notes["Captions without a picture"] += lost

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from engine.diffusion.training.faces import around_face, place_of_face
 from engine.errors import InvalidInput, QuotaExceeded
 from engine.values.dataset import Bucket, Cut, Example, bucket_of
 from engine.values.pictures import DAMAGED, open_picture
@@ -70,11 +71,16 @@ def read_unchanged(path: Path, digest: str, max_pixels: int) -> Upright:
 
 def cuts_of(example: Example) -> tuple[Cut, ...]:
     """Every cut that may be drawn of an example, each once and all equally likely; they follow from the picture and its policy alone."""
-    bucket, policy = bucket_of(example), example.augmentation
+    policy = example.augmentation
     cuts = []
-    for variant in range(policy.variants if policy.random_crop or policy.colour else 1):
+    for variant in range(policy.variants if policy.random_crop or policy.colour or policy.face else 1):
+        bucket = bucket_of(example)
         rng = random.Random(f"{example.digest} {bucket.size} {variant}")
-        left, top = _place(bucket, rng if policy.random_crop else None)
+        if policy.face is None:
+            left, top = _place(bucket, rng if policy.random_crop else None)
+        else:
+            bucket = around_face(example, policy.face, rng)
+            left, top = place_of_face(example, bucket)
         hue, gamma = _colour(rng) if policy.colour else (0.0, 1.0)
         sides = (bucket.resized_width, bucket.resized_height, left, top, bucket.width, bucket.height)
         cuts += [Cut(*sides, hue, gamma, flip) for flip in ((False, True) if policy.flip else (False,))]

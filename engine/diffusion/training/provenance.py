@@ -40,6 +40,7 @@ def metadata_of_data(data: TrainingSet, recipe: Recipe, steps: int) -> dict[str,
         "ss_reg_dataset_dirs": json.dumps(_folders(others)),
         "ss_tag_frequency": json.dumps(_tags(subject), ensure_ascii=False),
         "ss_cache_latents": True,
+        **_drawing(subject[0]),
     }
     trigger = {"modelspec.trigger_phrase": data.dataset.trigger} if data.dataset.trigger else {}
     return {**{name: str(value) for name, value in found.items()}, **trigger}
@@ -49,6 +50,22 @@ def metadata_of_models(model: Model, clip: Clip | None) -> dict[str, str]:
     """The name of the model's file, and how the text encoder was read where that is not as usual."""
     name = {"ss_sd_model_name": Path(model.weights.files[0].path).name} if model.weights.files else {}
     return {**name, **({} if clip is None or clip.skip is None else {"ss_clip_skip": str(-clip.skip)})}
+
+
+def _drawing(example: Example) -> dict[str, Any]:
+    """How captions and cuts of the pictures were drawn; a dataset of several kinds is told of by its first picture."""
+    policy, augmentation = example.policy, example.augmentation
+    return {
+        "ss_shuffle_caption": policy.shuffle,
+        "ss_keep_tokens": policy.keep_tokens,
+        "ss_caption_dropout_rate": policy.dropout,
+        "ss_caption_dropout_every_n_epochs": policy.dropout_every_n_epochs,
+        "ss_caption_tag_dropout_rate": policy.tag_dropout,
+        "ss_flip_aug": augmentation.flip,
+        "ss_color_aug": augmentation.colour,
+        "ss_random_crop": augmentation.random_crop,
+        "ss_face_crop_aug_range": None if augmentation.face is None else (augmentation.face.smallest, augmentation.face.largest),
+    }
 
 
 def _folder(example: Example) -> str:
