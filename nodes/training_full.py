@@ -13,7 +13,7 @@ from engine.values.dataset import TrainingSet
 from engine.values.image import Image
 from engine.values.model import Clip, Model, Vae
 from engine.values.training import LossCurve, Objective, Optimizer, Plan, SamplePlan, TrainingState
-from nodes.training import Add, ends, sampled, segments
+from nodes.training_graph import Add, ends, sampled, segments
 
 
 class FullyTrained(NamedTuple):

@@ -13,6 +13,7 @@ from engine.diffusion.checkpoints import load_checkpoint
 from engine.diffusion.devices import choose
 from engine.diffusion.memory import Memory
 from engine.diffusion.training.opening import open_trainer
+from engine.diffusion.training.result import lora_of
 from engine.diffusion.training.trainer import Trainer
 from engine.errors import InvalidInput
 from engine.graph.cache import Cache
@@ -135,6 +136,11 @@ def test_after_all_that_a_good_state_is_gone_on_from_exactly(trainer, state):
     assert again.record == wanted.record
     assert all(torch.equal(value, again.tensors[name]) for name, value in wanted.tensors.items())
     assert all(torch.equal(value, state.tensors[name]) for name, value in before.items())  # a cache may hold it
+
+
+def test_a_result_of_an_unknown_family_is_refused(state):
+    with pytest.raises(InvalidInput, match=r"of an unknown family of models, '\.\./x'"):
+        lora_of(record(lambda copy: copy.update(family="../x"))(state))
 
 
 def test_the_rate_that_a_state_claims_is_not_taken(trainer, state):

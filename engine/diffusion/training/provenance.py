@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.diffusion.model_options import prediction
+from engine.diffusion.sampling.prediction import Velocity
 from engine.diffusion.training.batches import Batches
 from engine.diffusion.training.recipe import Recipe
 from engine.values.dataset import Example, TrainingSet, bucket_of
@@ -47,9 +49,13 @@ def metadata_of_data(data: TrainingSet, recipe: Recipe, steps: int) -> dict[str,
 
 
 def metadata_of_models(model: Model, clip: Clip | None) -> dict[str, str]:
-    """The name of the model's file, and how the text encoder was read where that is not as usual."""
-    name = {"ss_sd_model_name": Path(model.weights.files[0].path).name} if model.weights.files else {}
-    return {**name, **({} if clip is None or clip.skip is None else {"ss_clip_skip": str(-clip.skip)})}
+    """The name of the model's file, what it predicts if that is v, and how the text encoder was read where that is not as usual."""
+    found = {"ss_sd_model_name": Path(model.weights.files[0].path).name} if model.weights.files else {}
+    if isinstance(prediction(model).formula, Velocity):
+        found["modelspec.prediction_type"] = "v"
+    if clip is not None and clip.skip is not None:
+        found["ss_clip_skip"] = str(-clip.skip)
+    return found
 
 
 def _drawing(example: Example) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from engine.diffusion.model_options import prediction
+from engine.diffusion.sampling.prediction import Velocity
 from engine.diffusion.training.provenance import MOST_TAGS, metadata_of_data, metadata_of_models
 from tests.diffusion.training.recipes import recipe
 from tests.diffusion.training.sets import random_set
@@ -55,3 +57,5 @@ def test_captions_in_sentences_do_not_fill_the_header(tmp_path):
 def test_the_model_and_how_its_text_encoder_was_read_are_told(checkpoint):
     assert metadata_of_models(checkpoint.model, checkpoint.clip) == {"ss_sd_model_name": "tiny-shapes.safetensors"}
     assert metadata_of_models(checkpoint.model, checkpoint.clip.with_skip(-2))["ss_clip_skip"] == "2"
+    v = replace(prediction(checkpoint.model), formula=Velocity())
+    assert metadata_of_models(checkpoint.model.with_options(prediction=v), None)["modelspec.prediction_type"] == "v"
