@@ -44,6 +44,10 @@ class FileDigests:
             self._keep(after, found)
         return found
 
+    def known(self, path: Path) -> str | None:
+        """The digest if it was made before; the file is not read."""
+        return self._find(path.stat())
+
     def _find(self, stat: os.stat_result) -> str | None:
         with self._lock:
             query = "SELECT digest FROM file_digests WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?"

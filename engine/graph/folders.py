@@ -197,6 +197,11 @@ class Folders:
             total.update(f"{relative}\0{self._digests.digest(path / relative)}\n".encode())
         return f"sha256:{total.hexdigest()}"
 
+    def known_digest(self, key: str, name: str) -> str | None:
+        """As `digest` of a file, if it was made before: nothing is read."""
+        path = self.resolve(key, name)
+        return self._digests.known(path) if path.is_file() else None
+
     def save(
         self,
         root: str,

@@ -27,6 +27,7 @@ from engine.log_lines import log_to
 from engine.server import access, pages
 from engine.server.comfy import files, nodes, prompt, queue, socket, system, userdata
 from engine.server.log_book import LogBook
+from engine.server.model_search import ModelSearch
 from engine.server.responses import add_headers, errors_to_json
 from engine.server.sockets import Hub
 from engine.server.state import SERVER, Server
@@ -88,7 +89,16 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
             app[socket.HUB] = hub
             thumbnails = Thumbnails(settings.max_pixels)
             app[SERVER] = Server(
-                settings, folders, Limits.of(settings), catalogue, jobs, supervisor, _records(folders), thumbnails, log_book
+                settings,
+                folders,
+                Limits.of(settings),
+                catalogue,
+                jobs,
+                supervisor,
+                _records(folders),
+                thumbnails,
+                log_book,
+                ModelSearch(folders),
             )
             await jobs.start()
             sweeping = asyncio.create_task(sweep_now_and_then(folders, settings.max_temp))

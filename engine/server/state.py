@@ -16,6 +16,7 @@ from engine.jobs.jobs import Jobs
 from engine.jobs.supervisor import Supervisor
 from engine.server.catalogue_texts import CatalogueTexts
 from engine.server.log_book import LogBook
+from engine.server.model_search import ModelSearch
 from engine.server.thumbnails import Thumbnails
 from engine.settings import Settings
 
@@ -32,6 +33,7 @@ class Server:
     """Why each node of a job ran or did not; reads from disk."""
     thumbnails: Thumbnails
     log_book: LogBook
+    models: ModelSearch
     catalogue_texts: CatalogueTexts = field(default_factory=CatalogueTexts)
     saving: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a file is replaced that somebody else may have changed since it was read."""

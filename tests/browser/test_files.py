@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -15,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, expect
 
-from .conftest import LEAVE, Canvas, Server, ready
+from .conftest import LEAVE, ROOT, Canvas, Server, ready
 
 pytestmark = pytest.mark.browser
 
@@ -240,6 +241,37 @@ def test_what_newer_nodes_change_is_shown_and_taken_over_or_kept(canvas: Canvas,
     assert saved["nodes"]["old"]["inputs"] == {"value": 21, "sign": "minus", "times": 2}
     assert saved["requires"] == {"nodes": {"Show": "1.0.0", "Times": "2.0.0"}}
     path.unlink()
+
+
+def test_a_missing_model_is_found_under_another_name_by_its_content(canvas: Canvas, server: Server) -> None:
+    page = canvas.page
+    model = ROOT / "engine" / "models" / "checkpoints" / "tiny-shapes.safetensors"
+    digest = f"sha256:{hashlib.sha256(model.read_bytes()).hexdigest()}"
+    document = json.loads(canvas.text())
+    document["nodes"]["checkpoint"]["inputs"]["ckpt_name"] = "lost.safetensors"
+    document["requires"] = {"models": {"checkpoints/lost.safetensors": digest}}
+    drop(canvas, "lost.json", json.dumps(document).encode())
+    expect(page.locator("#news")).to_contain_text("lost.safetensors is not here")
+    page.get_by_role("button", name="Look for it").click()
+    line = page.locator("dialog.missing-models li")
+    expect(line).to_contain_text(re.compile("is here as|are not yet|is not yet"))
+    if line.get_by_role("button", name="Read them").is_visible():
+        line.get_by_role("button", name="Read them").click()
+    expect(line).to_contain_text("is here as tiny-shapes.safetensors")
+    line.get_by_role("button", name="Take it").click()
+    expect(line).to_have_text("lost.safetensors → tiny-shapes.safetensors")
+    page.get_by_role("button", name="Close", exact=True).click()
+    assert canvas.value("checkpoint", "ckpt_name") == "tiny-shapes.safetensors"
+    page.focus("#canvas")
+    page.keyboard.press("Control+s")
+    page.get_by_label("Name").fill("found")
+    page.keyboard.press("Enter")
+    expect(page.locator("#news")).to_contain_text("Saved as found.json")
+    path = server.data / "workflows" / "found.json"
+    assert json.loads(path.read_text())["requires"]["models"] == {"checkpoints/tiny-shapes.safetensors": digest}
+    path.unlink()
+    page.keyboard.press("Control+z")
+    assert canvas.value("checkpoint", "ckpt_name") == "lost.safetensors"
 
 
 def test_unsaved_work_survives_a_reload_and_a_closed_page(canvas: Canvas, server: Server) -> None:

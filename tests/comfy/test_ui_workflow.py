@@ -262,3 +262,19 @@ def test_too_many_nodes_are_refused():
 def test_a_saved_file_with_nan_in_it_is_read():
     text = json.dumps(text_to_image()).replace('"scale": 1', '"scale": NaN')
     assert len(read(read_json(text, nan=True))[0].nodes) == 7
+
+
+def test_hashes_of_models_are_kept_where_a_missing_file_is_looked_for_by_them():
+    def model(name, hash="AB" * 32, kind="SHA256", **more):
+        return {"name": name, "directory": "loras", "hash": hash, "hash_type": kind, "url": "https://hub.example/x", **more}
+
+    odd = [model("b"), model("short", "ab"), model("other", kind="md5"), model(5), {"name": "bare"}, 7]
+    node = {"id": 1, "type": "VAEDecode", "properties": {"models": [model("c"), *odd]}}
+    inner = {
+        "id": "s",
+        "nodes": [{"id": 1, "type": "X", "properties": {"models": [model("d", "cd" * 32)]}}, {"id": 2, "type": "X", "properties": 3}],
+    }
+    document = {"nodes": [node], "models": [model("a")], "definitions": {"subgraphs": [inner]}}
+    found = read(document)[0].to_json()["requires"]
+    assert found == {"models": {f"loras/{name}": f"sha256:{'ab' * 32}" for name in "acb"} | {"loras/d": f"sha256:{'cd' * 32}"}}
+    assert "requires" not in read(text_to_image())[0].to_json()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import time
@@ -74,3 +75,38 @@ async def test_what_newer_nodes_make_of_a_workflow_is_told_and_is_what_runs(api)
         assert found["outputs"]["show"] == {"text": ["-42"]}
     assert await api.json("POST", "/api/v1/upgrades", data=easel(nodes)) == {"upgrades": []}
     await api.json("POST", "/api/v1/upgrades", 400, data="[")
+
+
+async def test_a_model_file_is_found_by_its_content_when_somebody_has_it_read(api):
+    folder = api.settings.data / "models" / "vae"
+    for name, content in (("one.safetensors", b"one"), ("sub/two.safetensors", b"two")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+        os.utime(folder / name, (1e9, 1e9))
+    digest = f"sha256:{hashlib.sha256(b'two').hexdigest()}"
+    wanted = [{"folder": "vae", "name": name} for name in ("sub/two.safetensors", "gone.safetensors", "../../state/jobs.db")]
+    wanted += [{"folder": "input", "name": "a.png"}, {"folder": "nonesuch", "name": "a"}]
+    asked = json.dumps({"files": wanted})
+    assert names(await api.json("POST", "/api/v1/models/digests", data=asked), what="sha256") == [""] * 5
+
+    def sought(**more):
+        return json.dumps({"folder": "vae", "sha256": digest, **more})
+
+    before = await api.json("POST", "/api/v1/models/find", data=sought())
+    assert before["names"] == [] and before["left"] >= 2
+    async with asyncio.timeout(60):
+        while (found := await api.json("POST", "/api/v1/models/find", data=sought(read=True)))["left"]:
+            await asyncio.sleep(0.05)
+    assert found["names"] == ["sub/two.safetensors"]
+    assert (await api.json("POST", "/api/v1/models/find", data=sought(sha256=digest[:17])))["names"] == ["sub/two.safetensors"]
+    assert names(await api.json("POST", "/api/v1/models/digests", data=asked), what="sha256") == [digest, "", "", "", ""]
+
+
+async def test_what_is_no_search_for_a_model_is_refused(api):
+    digest = "sha256:" + "0" * 64
+    for folder, sha256, status in (("vae", "sha256:00", 400), ("vae", "0" * 64, 400), ("input", digest, 404), ("../state", digest, 404)):
+        await api.json("POST", "/api/v1/models/find", status, data=json.dumps({"folder": folder, "sha256": sha256}))
+    many = {"files": [{"folder": "vae", "name": "x"}] * 1_001}
+    await api.json("POST", "/api/v1/models/digests", 400, data=json.dumps(many))
+    found = await api.json("POST", "/api/v1/models/find", data=json.dumps({"folder": "diffusers", "sha256": digest, "read": True}))
+    assert found == {"names": [], "left": 0}

@@ -6,7 +6,7 @@ import { opened, revisionOf } from "./files.js";
 import { exact, NotJson } from "./json.js";
 import { keyText } from "./keys.js";
 import { byNode } from "./problems.js";
-import { isStale } from "./requires.js";
+import { digestsOf, isStale } from "./requires.js";
 import { add } from "./search.js";
 import { subgraphOf } from "./subgraphs.js";
 import { t } from "./words.js";
@@ -136,6 +136,7 @@ export class App {
   openFound(found, file) {
     this.openDocument(found, file);
     if (isStale(this.editor.root, this.editor.catalogue)) this.guard(async () => (await import("./upgrades.js")).offerUpgrades(this));
+    if (digestsOf(this.editor.root).size) this.guard(async () => (await import("./model_files.js")).offerFiles(this));
   }
 
   /** @param {import("./workflow_file.js").Opened} found @param {FileOf} file */

@@ -128,6 +128,7 @@ const TABLE = [
   { id: "save-as", group: "file", keys: ["Mod+Shift+s"], run: saveAs },
   { id: "download", group: "file", keys: [], icon: "download", run: download },
   { id: "upgrade", group: "file", keys: [], run: async (app) => (await import("./upgrades.js")).showUpgrades(app) },
+  { id: "missing-models", group: "file", keys: [], run: async (app) => (await import("./model_files.js")).showMissing(app) },
   { id: "recover", group: "file", keys: [], run: async (app) => (await import("./recovery.js")).showUnsaved(app) },
   { id: "refresh", group: "file", keys: ["r"], icon: "retry", run: (app) => app.refresh() },
 

@@ -82,8 +82,8 @@ export async function saveAs(app) {
 
 /** @param {App} app @param {string} name @param {number | null} revision that was opened; null to replace whatever is there */
 async function store(app, name, revision) {
-  const doc = put(stamped(app.editor.root, app.editor.catalogue), ["revision"], Math.max(revisionOf(app.editor.root), revision ?? 0) + 1);
   const shown = app.editor.root;
+  const doc = put(await complete(app), ["revision"], Math.max(revisionOf(shown), revision ?? 0) + 1);
   let entry;
   try {
     entry = await app.api.saveWorkflow(name, save(doc, app.editor.style), revision);
@@ -108,10 +108,14 @@ export function revisionOf(doc) {
   return Number.isSafeInteger(revision) && revision >= 0 ? revision : 0;
 }
 
+/** The document with what it needs: versions of nodes and digests of models. @param {App} app */
+const complete = async (app) => (await import("./model_files.js")).signed(app, stamped(app.editor.root, app.editor.catalogue));
+
 /** As a file of this machine. @param {App} app */
-export function download(app) {
+export async function download(app) {
+  const text = save(await complete(app), app.editor.style);
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([save(stamped(app.editor.root, app.editor.catalogue), app.editor.style)], { type: "application/json" }));
+  link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   link.download = `${(app.file.name || app.file.title).replace(/\.json$/, "").replace(/[/\\]/g, "_")}.json`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -1,4 +1,4 @@
-// Which versions of its nodes a document was made with. They are written when it is saved or run, so that later versions know what to migrate.
+// What a document was made with: versions of its nodes, written when it is saved or run, so that later ones know what to migrate; digests of models.
 
 import { mapOf, nodesOf, put } from "./document.js";
 
@@ -7,6 +7,9 @@ import { mapOf, nodesOf, put } from "./document.js";
 
 /** @param {Doc} doc @returns {Map<string, any>} version by class_type */
 export const versionsOf = (doc) => mapOf(mapOf(doc.get("requires")).get("nodes"));
+
+/** @param {Doc} doc @returns {Map<string, any>} SHA-256 of model files by folder/name */
+export const digestsOf = (doc) => mapOf(mapOf(doc.get("requires")).get("models"));
 
 /** @param {Doc} doc @returns {Set<string>} the class_types of all its nodes, those of subgraphs too */
 function classesOf(doc) {

@@ -59,6 +59,11 @@ const FILES = {
   "upgrade.node": "Node", "upgrade.input": "Input", "upgrade.was": "Was", "upgrade.becomes": "Becomes", "upgrade.new": "(new)", "upgrade.nothing": "nothing", "upgrade.link": "its link",
   "upgrade.renamed": "{saved} → {name}", "upgrade.inside": "{title} in {name}", "upgrade.more.one": "and {count} more", "upgrade.more.other": "and {count} more",
   "upgrade.take": "Take over", "upgrade.keep": "Keep as it was", "upgrade.none": "Today's versions of the nodes read this workflow as it is.",
+  "models.missing.one": "{name} is not here; it may be under another name.", "models.missing.other": "{count} model files are not here; they may be under other names.",
+  "models.look": "Look for it", "models.title": "Models that are not here", "models.about": "The workflow tells what is in them, so they are found whatever they are called here.",
+  "models.none-missing": "No model whose content is known is missing.", "models.here": "is here as {name}", "models.take": "Take it", "models.nowhere": "no file in {folder} is the same",
+  "models.unread.one": "not among the files that are known; {count} is not yet", "models.unread.other": "not among the files that are known; {count} are not yet", "models.read": "Read them",
+  "models.reading.one": "reads the files, {count} left", "models.reading.other": "reads the files, {count} left", "models.taken": "{from} → {to}",
   "draft.unsaved": "{title} of {when} was not saved.", "draft.several": "{count} workflows were not saved.", "draft.show": "Show them", "draft.recover": "Recover", "draft.discard": "Discard",
   "draft.title": "Unsaved work", "draft.none": "Nothing but what is open here.", "draft.about": "{when} · {where}", "draft.here": "this browser", "draft.elsewhere": "another browser",
   "draft.discard-of": "Discard {title}", "draft.not-kept": "Unsaved work is kept in this browser only: {why}",
@@ -125,7 +130,7 @@ const COMMANDS = {
   "command.fit": "Show all, or what is chosen", "command.zoom-in": "Zoom in", "command.zoom-out": "Zoom out", "command.minimap": "Mini-map", "command.lock": "Dragging moves the view only",
   "command.unlock": "Dragging moves nodes", "command.find": "Find a node", "command.theme": "Dark or light",
   "command.links-curve": "Links: curves", "command.links-straight": "Links: straight lines", "command.links-square": "Links: right angles", "command.links-hidden": "Links: only of chosen nodes",
-  "command.new": "New workflow", "command.open": "Open a file", "command.save": "Save", "command.save-as": "Save as", "command.download": "Download as a file", "command.recover": "Unsaved work", "command.upgrade": "What newer versions of nodes change", "command.refresh": "Read nodes and model files again",
+  "command.new": "New workflow", "command.open": "Open a file", "command.save": "Save", "command.save-as": "Save as", "command.download": "Download as a file", "command.recover": "Unsaved work", "command.missing-models": "Look for missing models", "command.upgrade": "What newer versions of nodes change", "command.refresh": "Read nodes and model files again",
   "command.palette": "All commands", "command.sheet": "Keys", "command.panel": "Panel: {panel}",
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ TEXT_NODES = frozenset({"Note", "MarkdownNote"})
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
 INPUTS, OUTPUTS = "-10", "-20"
 """Ids of what stands inside a subgraph for its inputs and its outputs."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def definitions(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -91,3 +94,19 @@ def whole_numbers(value: Any, count: int) -> list[int] | None:
 def listed(value: Any) -> list[Any]:
     """A list as it is; nothing for what is none."""
     return value if isinstance(value, list) else []
+
+
+def models_of(document: Mapping[str, Any], graphs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """`folder/name` -> `sha256:...` of the model files whose hash the document, or a node of one of its graphs, tells."""
+    nodes = (node for graph in graphs for node in listed(graph.get("nodes")) if isinstance(node, dict))
+    told = [*listed(document.get("models"))]
+    for node in nodes:
+        properties = node.get("properties")
+        told.extend(listed(properties.get("models")) if isinstance(properties, dict) else [])
+    found: dict[str, str] = {}
+    for model in told:
+        named = model if isinstance(model, dict) else {}
+        directory, name, digest, kind = (str(named.get(key)) for key in ("directory", "name", "hash", "hash_type"))
+        if kind.lower() == "sha256" and _SHA256.fullmatch(digest.lower()) and isinstance(named.get("name"), str):
+            found[f"{directory}/{name}"] = f"sha256:{digest.lower()}"
+    return found

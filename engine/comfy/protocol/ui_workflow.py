@@ -17,6 +17,7 @@ from engine.comfy.protocol.ui_parts import (
     definitions,
     links_of,
     listed,
+    models_of,
     own_names,
     place_of,
     reroutes_of,
@@ -55,7 +56,10 @@ def read_ui_workflow(document: Mapping[str, Any], catalogue: Catalogue, limits: 
         scope.subgraphs[id] = _SubgraphReader(raw, scope, name)
     subgraphs = {reader.name: reader.subgraph() for reader in scope.subgraphs.values()}
     reader = _GraphReader(document, scope)
-    return Workflow(reader.entries(), subgraphs=subgraphs, layout=reader.layout(), source="ui"), list(dict.fromkeys(scope.notes))
+    models = models_of(document, (document, *inner.values()))
+    requires = {"models": models} if models else {}
+    found = Workflow(reader.entries(), subgraphs=subgraphs, layout=reader.layout(), requires=requires, source="ui")
+    return found, list(dict.fromkeys(scope.notes))
 
 
 @dataclass

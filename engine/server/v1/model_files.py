@@ -18,7 +18,7 @@ from engine.server.responses import json_response
 from engine.server.state import server_of
 from engine.server.thumbnails import pictures_beside
 from engine.server.v1.forms import Paged
-from engine.server.v1.routing import Answer, Table, read_query
+from engine.server.v1.routing import Answer, Strict, Table, read_body, read_query
 
 table = Table("models")
 
@@ -71,6 +71,38 @@ class ModelDetails(ModelEntry):
     fault: str = Field(description="Why the header cannot be read; empty if it can.")
 
 
+class NamedModel(Strict):
+    folder: str = Field(max_length=200)
+    name: str = Field(max_length=4096)
+
+
+class DigestsRequest(Strict):
+    files: list[NamedModel] = Field(max_length=1_000)
+
+
+class ModelDigest(Answer):
+    folder: str
+    name: str
+    sha256: str = Field(description="`sha256:` and 64 hexadecimal digits; empty for a file that no run has read yet.")
+
+
+class ModelDigests(Answer):
+    files: list[ModelDigest]
+
+
+class FindRequest(Strict):
+    """A file that is sought."""
+
+    folder: str = Field(max_length=200)
+    sha256: str = Field(pattern=r"^sha256:[0-9a-f]{10,64}$", description="The digest, or its beginning.")
+    read: bool = Field(default=False, description="Have the files read whose digest is not known yet; ask again for what was found.")
+
+
+class FoundModels(Answer):
+    names: list[str] = Field(description="Files with this digest.")
+    left: int = Field(description="How many files of the folder have a digest that is not known yet.")
+
+
 @table.add("GET", "/models", answer=ModelFolders)
 async def folders(request: web.Request) -> web.Response:
     """The kinds of models, and how many files of each there are."""
@@ -96,6 +128,27 @@ async def details(request: web.Request) -> web.Response:
     return json_response(ModelDetails.model_validate(answer).model_dump())
 
 
+@table.add("POST", "/models/digests", body=DigestsRequest, answer=ModelDigests)
+async def digests(request: web.Request) -> web.Response:
+    """The SHA-256 of model files, where it is known already: no file is read."""
+    wanted, search = await read_body(request, DigestsRequest), server_of(request).models
+
+    def told() -> dict[str, Any]:
+        known = [search.known(file.folder, file.name) if file.folder not in NOT_MODELS else "" for file in wanted.files]
+        return {"files": [{**vars(file), "sha256": digest} for file, digest in zip(wanted.files, known, strict=True)]}
+
+    return json_response(await asyncio.to_thread(told))
+
+
+@table.add("POST", "/models/find", body=FindRequest, answer=FoundModels)
+async def find_by_digest(request: web.Request) -> web.Response:
+    """The files of a folder with a SHA-256, whatever they are called."""
+    wanted, server = await read_body(request, FindRequest), server_of(request)
+    folder = _model_folder(server.folders, wanted.folder)
+    names, left = await asyncio.to_thread(lambda: server.models.find(folder, wanted.sha256, read=wanted.read))
+    return json_response({"names": names, "left": left})
+
+
 def _listed(known: Folders, folder: str, query: ModelsQuery) -> dict[str, Any]:
     names = [name for name in known.list(folder) if query.search.casefold() in name.casefold()]
     found = []
@@ -114,7 +167,11 @@ def _entry(known: Folders, folder: str, name: str) -> dict[str, Any]:
 
 
 def _folder(request: web.Request) -> str:
-    folder, keys = request.match_info["folder"], server_of(request).folders.keys()
+    return _model_folder(server_of(request).folders, request.match_info["folder"])
+
+
+def _model_folder(known: Folders, folder: str) -> str:
+    keys = known.keys()
     if folder in NOT_MODELS or folder not in keys:
         raise MissingFile(f"There is no model folder {folder[:40]!r}", hint="/api/v1/models lists them.")
     return folder
