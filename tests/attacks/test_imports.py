@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from engine.comfy.protocol.ui_workflow import read_ui_workflow
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, InvalidWorkflow
 from engine.graph.graph import Link
 from engine.graph.limits import DEFAULT_LIMITS
 from engine.infotext.text import parse_infotext
@@ -48,6 +48,44 @@ def test_a_ring_of_reroutes_carries_nothing() -> None:
     nodes = [{"id": number, "type": "Reroute", "inputs": [{"link": 1 - number}]} for number in range(2)]
     nodes.append({"id": "end", "type": "End", "inputs": [{"name": "a", "link": 0}, {"name": "b", "link": 1}]})
     assert read({"nodes": nodes, "links": [[0, 0, 0], [1, 1, 0]]}).nodes["end"].inputs == {}
+
+
+def test_groups_of_groups_do_not_multiply_without_end() -> None:
+    """Each of ten levels shows ten times the sockets of the one inside: two kilobytes that would be ten thousand million."""
+    groups = {"0": {"nodes": [{"type": "X", "inputs": [{"name": "a"}]}] * 10}}
+    groups |= {str(level): {"nodes": [{"type": f"workflow>{level - 1}"}] * 10} for level in range(1, 10)}
+    with pytest.raises(InvalidWorkflow, match="group nodes have more than"):
+        read({"nodes": [{"id": 1, "type": "workflow>9"}], "extra": {"groupNodes": groups}})
+
+
+@pytest.mark.parametrize("title", ["t" * 1_000_000, {"long": "t" * 1_000_000}])
+def test_a_long_title_is_not_repeated_in_the_name_of_every_socket_of_a_group(title) -> None:
+    nodes = [{"type": "X", "inputs": [{"name": str(number)} for number in range(10_000)]}] * 2
+    group = {"nodes": [nodes[0], {**nodes[1], "title": title}]}
+    found = read({"nodes": [{"id": 1, "type": "workflow>g"}], "extra": {"groupNodes": {"g": group}}})
+    names = [name for definition in found.subgraphs.values() for name in definition.inputs]
+    assert len(set(names)) == 20_000 and max(map(len, names)) < 300
+
+
+COUNT = 10_000
+
+
+def test_many_links_from_many_outputs_of_a_subgraph_take_no_time() -> None:
+    links = [{"id": at, "origin_id": 1, "origin_slot": at, "target_id": -20, "target_slot": at} for at in range(COUNT)]
+    inside = {"id": "s", "nodes": [{"id": 1, "type": "X"}], "links": links, "outputs": [{"name": str(at)} for at in range(COUNT)]}
+    end = {"id": 2, "type": "Y", "inputs": [{"name": str(at), "link": at} for at in range(COUNT)]}
+    outside = [[at, 1, at, 2, at] for at in range(COUNT)]
+    document = {"nodes": [{"id": 1, "type": "s"}, end], "links": outside, "definitions": {"subgraphs": [inside]}}
+    assert read(document).nodes["2"].inputs == {str(at): Link("1", at) for at in range(COUNT)}
+
+
+def test_many_values_that_inputs_of_a_subgraph_set_take_no_time() -> None:
+    slots = [{"name": str(at), "link": at} for at in range(COUNT)]
+    node = {"id": 1, "type": "X", "inputs": slots, "widgets_values": {str(at): at for at in range(COUNT)}}
+    links = [{"id": at, "origin_id": -10, "origin_slot": at, "target_id": 1, "target_slot": at} for at in range(COUNT)]
+    inside = {"id": "s", "nodes": [node], "links": links, "inputs": [{"name": str(at)} for at in range(COUNT)]}
+    found = read({"nodes": [{"id": 1, "type": "s"}], "definitions": {"subgraphs": [{**inside, "name": "s"}]}}).subgraphs["s"]
+    assert [given["default"] for given in found.inputs.values()] == list(range(COUNT))
 
 
 def test_white_space_in_an_infotext_takes_no_time() -> None:

@@ -11,15 +11,22 @@ from typing import Any
 
 from engine.comfy.protocol.object_info import WIDGET_TYPES, class_info, companions_of
 from engine.comfy.protocol.ui_parts import INPUTS, OUTPUTS, PRIMITIVE, REROUTE, TEXT_NODES, listed
+from engine.errors import InvalidWorkflow, Problem
 from engine.graph.catalogue import ANY, Catalogue
 
 KIND, OLD_KIND = "workflow>", "workflow/"
 """What the type of a group node begins with, before its name."""
 DEEPEST = 64
+MOST_SHOWN = 50_000
+"""Sockets and widgets that all groups of a document show together: those of groups inside groups multiply."""
+LONGEST_NAME = 200
 
 
 def with_subgraphs(document: Mapping[str, Any], catalogue: Catalogue) -> Mapping[str, Any]:
-    """The document with its group nodes as instances of subgraphs. One that it does not define stays as it is."""
+    """The document with its group nodes as instances of subgraphs. One that it does not define stays as it is.
+
+    Raises InvalidWorkflow when they show more than any graph needs.
+    """
     extra = document.get("extra")
     given = extra.get("groupNodes") if isinstance(extra, dict) else None
     if not isinstance(given, dict) or not given:
@@ -61,7 +68,9 @@ class _Groups:
         self.catalogue = catalogue
         self.counts = counts
         """How many values an instance has saved, by group."""
+        self.shown = 0
         self._found: dict[str, _Group | None] = {}
+        self._of_class: dict[str, list[_Input]] = {}
         self._depth = 0
 
     def find(self, name: str | None) -> _Group | None:
@@ -100,12 +109,22 @@ class _Groups:
         if group is not None:
             widgets = [_Input(name, ANY, True, companions) for name, companions in group.widgets]
             return [*widgets, *(_Input(name, ANY, False) for name in group.sockets)]
+        if kind in self._of_class:
+            return self._of_class[kind]
         found = self.catalogue.find(kind)
         if found is None:
             slots = [slot for slot in listed(node.get("inputs")) if isinstance(slot, dict)]
             return [_Input(str(slot.get("name")), str(slot.get("type")), False) for slot in slots]
         sections = class_info(*found, self.catalogue)["input"].values()
-        return [_declared(name, *spec) for section in sections for name, spec in section.items()]
+        self._of_class[kind] = [_declared(name, *spec) for section in sections for name, spec in section.items()]
+        return self._of_class[kind]
+
+    def show_one_more(self) -> None:
+        """Raises InvalidWorkflow for the one too many."""
+        self.shown += 1
+        if self.shown > MOST_SHOWN:
+            text = f"The group nodes have more than {MOST_SHOWN:,} inputs together."
+            raise InvalidWorkflow([Problem("too_many_inputs", text, hint="Convert them to nodes or subgraphs in ComfyUI.")])
 
 
 def _declared(name: str, kind: Any, options: Mapping[str, Any]) -> _Input:
@@ -198,6 +217,7 @@ class _Group:
         return len(node["inputs"]) - 1
 
     def _port(self, node: Mapping[str, Any], item: _Input) -> int:
+        self._groups.show_one_more()
         name = self._own_name(node, item.name)
         self.ports.append({"name": name, "type": item.type})
         if item.widget:
@@ -209,9 +229,11 @@ class _Group:
     def _own_name(self, node: Mapping[str, Any], input: str) -> str:
         """As ComfyUI names it: like the input, and from the second one of a name on with the title of its node before it."""
         chosen = self._setting(node["id"], "input", input).get("name")
-        name = key = chosen if isinstance(chosen, str) else input
+        input = input[:LONGEST_NAME]
+        name = key = chosen[:LONGEST_NAME] if isinstance(chosen, str) else input
         if name in self._seen or (node.get("type") == PRIMITIVE and node.get("title")):
-            prefix = f"{node.get('title') or node.get('type')} "
+            given = (text for text in (node.get("title"), node.get("type")) if isinstance(text, str) and text)
+            prefix = f"{next(given, '')[:LONGEST_NAME]} "
             name = key = prefix + input
             if key in self._seen:
                 name = f"{prefix}{self._seen[key]} {input}"

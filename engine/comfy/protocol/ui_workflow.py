@@ -70,6 +70,14 @@ class _Scope:
     notes: list[str] = field(default_factory=list)
     subgraphs: dict[str, _SubgraphReader] = field(default_factory=dict)
     depth: int = 0
+    _widgets: dict[str, list[tuple[str, int]] | None] = field(default_factory=dict)
+
+    def widgets_of(self, class_type: str) -> list[tuple[str, int]] | None:
+        """What `_widgets` tells of a class; None for one that is not installed."""
+        if class_type not in self._widgets:
+            found = self.catalogue.find(class_type)
+            self._widgets[class_type] = list(_widgets(class_info(*found, self.catalogue))) if found is not None else None
+        return self._widgets[class_type]
 
 
 class _GraphReader:
@@ -134,14 +142,14 @@ class _GraphReader:
         if isinstance(named, dict):
             return {name: value for name, value in named.items() if value is not None}
         values = listed(node.get("widgets_values"))
-        found = self.scope.catalogue.find(class_type)
-        if found is None:
+        widgets = self.scope.widgets_of(class_type)
+        if widgets is None:
             if values:
                 meta["widgets_values"] = values
             return {}
         inputs: dict[str, Any] = {}
         place = 0
-        for name, companions in _widgets(class_info(*found, self.scope.catalogue)):
+        for name, companions in widgets:
             if place >= len(values):
                 self.scope.notes.append(f"Node {node['id']} ({class_type[:60]}) has no value for {name}; the default takes its place.")
                 break
@@ -220,8 +228,8 @@ class _GraphReader:
         subgraph = self.scope.subgraphs.get(node["type"])
         if subgraph is None:
             return Link(name, slot)
-        places = list(subgraph.outputs())
-        return Link(name, places.index(slot)) if slot in places else None
+        place = subgraph.output_place(slot)
+        return Link(name, place) if place is not None else None
 
     def _groups(self) -> Iterator[dict[str, Any]]:
         for group in listed(self.graph.get("groups")):
@@ -244,6 +252,8 @@ class _SubgraphReader(_GraphReader):
         self.promoted = self._set_inside(widgets=True)
         """The same of those that are widgets of an instance."""
         self._outputs: dict[int, Link | SubgraphInput] | None = None
+        self._output_places: dict[int, int] = {}
+        self._values_inside: dict[str, dict[str, Any]] = {}
 
     def given(self, slot: int) -> Any:
         return SubgraphInput(self.inputs[slot]) if slot < len(self.inputs) else None
@@ -278,7 +288,13 @@ class _SubgraphReader(_GraphReader):
                 found[slot] = value
         self.scope.depth -= 1
         self._outputs = dict(sorted(found.items()))
+        self._output_places = {number: place for place, number in enumerate(self._outputs)}
         return self._outputs
+
+    def output_place(self, number: int) -> int | None:
+        """Which one an output is of those that carry something."""
+        self.outputs()
+        return self._output_places.get(number)
 
     def values_of(self, node: Mapping[str, Any], meta: dict[str, Any]) -> dict[str, Any]:
         """The values of an instance's widgets: those of promoted inputs in order, in newer files each with its companion."""
@@ -315,8 +331,10 @@ class _SubgraphReader(_GraphReader):
         if found is None:
             return None
         nested = self.scope.subgraphs.get(found["type"])
-        values = nested.values_of(found, {}) if nested else self._values(RENAMED.get(found["type"], found["type"]), found, {})
-        return values.get(nested.renamed.get(widget, "") if nested else widget)
+        if node not in self._values_inside:
+            own = RENAMED.get(found["type"], found["type"])
+            self._values_inside[node] = nested.values_of(found, {}) if nested else self._values(own, found, {})
+        return self._values_inside[node].get(nested.renamed.get(widget, "") if nested else widget)
 
 
 def _is_virtual(node: Mapping[str, Any]) -> bool:
