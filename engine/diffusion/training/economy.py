@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+
+from engine.errors import OutOfMemory
 
 GIB = 2**30
 MARGIN = 1.2
@@ -69,6 +71,21 @@ class Estimate:
         slope = (high - low) / (second - first)
         pictures = -(-batch_size // economy.pieces)
         return pictures * (low + slope * (area - first)) + 3 * self.trained
+
+
+def chosen(needed: Mapping[Economy, float], free: float, device: str) -> Economy:
+    """The least frugal way that fits with a margin, else the most frugal one. needed: bytes of each, as `ladder` orders them.
+
+    Raises OutOfMemory when that does not fit either.
+    """
+    last = list(needed)[-1]
+    if needed[last] > free:
+        raise OutOfMemory(
+            f"A training step needs at least {needed[last] / GIB:.1f} GiB of the memory of {device}, of which {free / GIB:.1f} GiB are "
+            f"free, also with {last}.",
+            hint="Use smaller buckets, train fewer modules, or close other programs that use the device.",
+        )
+    return next((way for way, size in needed.items() if size * MARGIN <= free), last)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from engine.diffusion.training.entry_cache import key_of
 from engine.diffusion.training.recipe import Recipe
@@ -18,8 +19,13 @@ STEP_KEY = "ss_steps"
 
 def training_of(recipe: Recipe, model: Model, data: TrainingSet) -> str:
     """What tells a training from others: its settings, the model, the pictures with their captions."""
-    pictures = [[example.digest, example.captions] for example in data.dataset.examples]
-    return key_of(recipe.model_dump(mode="json"), model.weights.to_json(), [repr(patch.key) for patch in model.patches], pictures)
+    patches = [repr(patch.key) for patch in model.patches]
+    return key_of(recipe.model_dump(mode="json"), model.weights.to_json(), patches, pictures_of(data))
+
+
+def pictures_of(data: TrainingSet) -> list[list[Any]]:
+    """What tells the pictures of a training from others, with their captions."""
+    return [[example.digest, example.captions] for example in data.dataset.examples]
 
 
 def steps_of(folder: Path, prefix: str, training: str) -> dict[int, Path]:

@@ -18,8 +18,10 @@ from torch import Tensor, nn
 from engine.diffusion.families.family import Kind, Told
 from engine.diffusion.memory import Memory
 from engine.diffusion.training.batches import Batch, Batches
-from engine.diffusion.training.economy import GIB, MARGIN, Activations, Economy, Estimate, activations, ladder
+from engine.diffusion.training.economy import GIB, MARGIN, Activations, Economy, Estimate, activations, chosen, ladder
+from engine.diffusion.training.entry_cache import key_of
 from engine.diffusion.training.groups import groups_of
+from engine.diffusion.training.kept_files import pictures_of
 from engine.diffusion.training.networks import AdaptedNetwork, Trained
 from engine.diffusion.training.objectives import Noised, Task
 from engine.diffusion.training.optimizers import at_average, build_optimizer, build_schedule
@@ -29,7 +31,7 @@ from engine.diffusion.training.resuming import averages_of, resume_optimizer, re
 from engine.diffusion.training.state import check_same, packed, refused
 from engine.diffusion.training.streams import global_stream, stream
 from engine.diffusion.training.text_reader import TextReader
-from engine.errors import InvalidInput, OutOfMemory
+from engine.errors import InvalidInput
 from engine.values.training import TrainingState
 
 log = logging.getLogger("easel.training")
@@ -98,6 +100,7 @@ class Trainer:
         self._networks = networks
         self._task = task
         self._data = data
+        self._pictures = key_of(*pictures_of(data.training_set))
         self._memory = memory
         self._numerics = memory.numerics
         self._ranks = ranks
@@ -139,6 +142,7 @@ class Trainer:
             "prior": list(self._prior),
             "recipe": self.recipe.model_dump(mode="json"),
             "family": self._networks.kind.name,
+            "pictures": self._pictures,
             "economy": asdict(self._economy),
             "optimizer": packed(self._optimizer.state_dict(), inner),
             "scaler": packed(self._scaler.state_dict(), inner),
@@ -169,6 +173,10 @@ class Trainer:
         self._use(economy)
         self.step = state.step
         self._ranks.load(state)
+        if record.get("pictures", self._pictures) != self._pictures and not self._ranks.number:
+            self._notice(
+                "The state comes from other pictures or captions: from here on it is trained on these.", "Connect its own dataset."
+            )
 
     # -- one step
 
@@ -341,21 +349,14 @@ class Trainer:
         if self._numerics.device.type == "cpu":  # which all processes share
             free //= self._ranks.count
         needed = {way: estimate.bytes(way, area, self.recipe.batch_size) for way in self._economies}
-        least = needed[self._economies[-1]]
-        if least > free:
-            raise OutOfMemory(
-                f"A training step needs at least {least / GIB:.1f} GiB of the memory of {self._numerics.device}, of which "
-                f"{free / GIB:.1f} GiB are free, also with {self._economies[-1]}.",
-                hint="Use smaller buckets, train fewer modules, or close other programs that use the device.",
-            )
-        chosen = next((way for way in self._economies if needed[way] * MARGIN <= free), self._economies[-1])
-        if chosen != self._economy:
+        way = chosen(needed, free, str(self._numerics.device))
+        if way != self._economy:
             self._notice(
                 f"A training step needs about {needed[self._economy] * MARGIN / GIB:.1f} GiB, and {free / GIB:.1f} GiB are free: "
-                f"it is computed with {chosen}.",
+                f"it is computed with {way}.",
                 "Smaller batches or buckets need less.",
             )
-        self._use(chosen)
+        self._use(way)
 
     def _estimate(self) -> Estimate:
         small, large = ((side * side, self._activations(side)) for side in PROBES)

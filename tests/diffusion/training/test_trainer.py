@@ -190,6 +190,22 @@ def test_a_state_of_other_settings_is_refused_by_name(run):
             run(other, 2, state=state)
 
 
+def test_going_on_with_other_pictures_is_told(checkpoint, memory, pictures, run):
+    state = run(recipe(), 1)
+    first, *rest = pictures.dataset.examples
+    other = replace(pictures, dataset=replace(pictures.dataset, examples=(replace(first, captions=("another caption",)), *rest)))
+    said: list[str] = []
+
+    def told(text: str, hint: str) -> None:
+        said.append(text)
+
+    for data in (pictures, other):
+        assert not said
+        with open_trainer(memory, checkpoint.model, checkpoint.clip, data, recipe(), notice=told) as trainer:
+            trainer.load(state)
+    assert said == ["The state comes from other pictures or captions: from here on it is trained on these."]
+
+
 def test_a_state_from_before_there_was_a_setting_goes_on_with_its_default() -> None:
     kept = recipe().model_dump(mode="json")
     del kept["adapter"]["constraint"]
