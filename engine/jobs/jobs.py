@@ -244,9 +244,9 @@ class Jobs:
                 try:
                     job, body = await self.store.start(job_id)
                 except (Conflict, MissingJob):
-                    self._line.drop(place)  # cancelled or deleted at the same moment
+                    self._line.remove({job_id})  # cancelled or deleted at the same moment
                     continue
-                self._line.drop(place)
+                self._line.remove({job_id})  # by its id: it may have been given another place meanwhile
                 if not self._supervisor.ready or self._supervisor.starts != life:
                     reason = "The worker ended before the job began"
                     job = await self.store.interrupt(job_id, reason, Result(), crashed=False, park_after=PARK_AFTER)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Container, Iterable, Mapping
-from contextlib import suppress
 
 from engine.jobs.records import Job
 
@@ -28,11 +27,6 @@ class Line:
 
     def add(self, job: Job) -> None:
         insort(self._places, _place(job))
-
-    def drop(self, place: Place) -> None:
-        """Take out one place, if it is still there."""
-        with suppress(ValueError):
-            self._places.remove(place)
 
     def remove(self, job_ids: Container[str]) -> None:
         self._places = [place for place in self._places if place[-1] not in job_ids]

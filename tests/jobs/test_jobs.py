@@ -401,3 +401,22 @@ async def test_polls_of_jobs_that_tell_nothing_leave_nothing_behind(bench):
             await bench.jobs.events_after(f"none {number}", 0)
     gc.collect()
     assert len(bench.jobs.journal._changed) <= 1  # that of the last one, as long as its exception is held
+
+
+async def test_a_job_that_gets_another_place_while_it_starts_waits_no_more(bench, monkeypatch):
+    start = bench.jobs.store.start
+
+    async def moving(job_id):
+        if job_id == "a":
+            await bench.jobs.move("a", None)
+        return await start(job_id)
+
+    monkeypatch.setattr(bench.jobs.store, "start", moving)
+    await bench.jobs.pause_queue(True)
+    await bench.submit("a", wait=True)
+    await bench.submit("b")
+    await bench.jobs.pause_queue(False)
+    async with asyncio.timeout(60):
+        while bench.jobs.running is None:
+            await asyncio.sleep(0.01)
+    assert (bench.jobs.running.job.id, bench.jobs.waiting, bench.jobs.remaining) == ("a", ["b"], 2)
