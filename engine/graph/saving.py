@@ -116,7 +116,11 @@ def put_new(source: Path, target: Path) -> bool:
             os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         except FileExistsError:
             return False
-        shutil.move(source, target)
+        try:
+            shutil.move(source, target)
+        except BaseException:  # the name was only taken
+            target.unlink(missing_ok=True)
+            raise
         return True
     source.unlink()
     return True

@@ -7,7 +7,8 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from engine.graph.folders import LAYOUT, Folders
@@ -38,16 +39,17 @@ def sweep(folders: Folders, max_temp: int) -> None:
     """Remove what killed processes left half written, and the oldest files of temp and of the pictures made for trainings over
     `max_temp` bytes. What is remembered of such pictures is dropped when they are asked for, and they are made again."""
     now = time.time()
-    for entry in _below([folders.data / name for name in LAYOUT]):
-        if (is_part(entry.name) or _PREPARED_PART.fullmatch(entry.name)) and _status(entry).st_mtime < now - LEFT_SECONDS:
-            log.info("Removed %s, which was never finished", os.path.relpath(entry.path, folders.data))
-            _remove(entry.path)
+    entries = _below([folders.data / name for name in LAYOUT])
+    for status, path in _with_status(entry for entry in entries if is_part(entry.name) or _PREPARED_PART.fullmatch(entry.name)):
+        if status.st_mtime < now - LEFT_SECONDS:
+            log.info("Removed %s, which was never finished", os.path.relpath(path, folders.data))
+            _remove(path)
     for folder in (folders.temp, folders.state / "made_pictures"):
         _trim(folder, max_temp, now - YOUNG_SECONDS)
 
 
 def _trim(folder: Path, limit: int, before: float) -> None:
-    files = sorted(((_status(entry), entry.path) for entry in _below([folder])), key=lambda file: file[0].st_mtime)
+    files = sorted(_with_status(_below([folder])), key=lambda file: file[0].st_mtime)
     excess = sum(status.st_size for status, _ in files) - limit
     for status, path in files:
         if excess <= 0 or status.st_mtime >= before:
@@ -71,8 +73,11 @@ def _below(folders: list[Path]) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _status(entry: os.DirEntry[str]) -> os.stat_result:
-    return entry.stat(follow_symlinks=False)
+def _with_status(entries: Iterable[os.DirEntry[str]]) -> Iterator[tuple[os.stat_result, str]]:
+    """Each file with its path; jobs go on meanwhile, so that some are gone since they were listed."""
+    for entry in entries:
+        with suppress(FileNotFoundError):
+            yield entry.stat(follow_symlinks=False), entry.path
 
 
 def _remove(path: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from engine.graph import Folders
 from engine.graph.saving import part_in
+from engine.server import sweep as sweeping
 from engine.server.sweep import sweep
 from tests.server.serving import make_data, serving
 
@@ -53,6 +54,23 @@ def test_the_oldest_files_make_room(folders, room):
     assert [path.exists() for path in (older, old, new, running)] == [False, False, True, True]
     sweep(folders, 0)
     assert [path.exists() for path in (new, running)] == [False, True]
+
+
+def test_files_that_go_meanwhile_do_not_end_the_sweep(folders, monkeypatch):
+    """Jobs rename and remove files while their folders are looked through."""
+    parts = [file(part_in(folders.input), age=2 * DAY) for _ in range(3)]
+    temp = [file(folders.temp / f"{number}.png", age=2 * DAY) for number in range(3)]
+    listed = sweeping._below
+
+    def changing(rooms):
+        found = list(listed(rooms))
+        for path in (*parts[:2], *temp[:2]):
+            path.unlink(missing_ok=True)
+        return iter(found)
+
+    monkeypatch.setattr(sweeping, "_below", changing)
+    sweep(folders, 0)
+    assert not parts[2].exists() and not temp[2].exists()
 
 
 def test_what_a_person_keeps_stays(folders):

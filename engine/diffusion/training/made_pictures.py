@@ -56,12 +56,11 @@ def _kept(picture: Tensor, folder: Path) -> tuple[Path, str]:
     data = buffer.getvalue()
     digest = hashlib.sha256(data).hexdigest()
     path = folder / f"{digest}.png"
-    if path.is_file():
-        os.utime(path)  # the oldest leave when there is no room
-    else:
+    try:
+        os.utime(path)  # those that were not used for longest are cleared away, perhaps right now
+    except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
         part.write_bytes(data)
         os.replace(part, path)
-    os.utime(path)  # the least recently used ones are cleared away
     return path, digest
