@@ -4,7 +4,7 @@ import { test } from "node:test";
 const { withDefinitions } = await import("../../web/editor/definitions.js");
 const { exact, write } = await import("../../web/editor/json.js");
 const { libraryDocument, publishedOf, updated } = await import("../../web/editor/library.js");
-const { extract, merge } = await import("../../web/editor/merging.js");
+const { bringIn, extract, merge } = await import("../../web/editor/merging.js");
 
 const COMPACT = { indent: 0, pairs: true, space: false, end: "" };
 const instance = (name, inputs = {}) => ({ class_type: `subgraph:${name}`, inputs });
@@ -74,4 +74,32 @@ test("an update keeps links and values by name in every instance, and takes away
   assert.equal(write(next.get("nodes").get("s").get("inputs"), COMPACT), '{"image":["l",0]}');
   assert.equal(write(next.get("nodes").get("image").get("inputs"), COMPACT), '{"image":["s",1]}');
   assert.equal(write(next.get("subgraphs").get("twice").get("nodes").get("y").get("inputs"), COMPACT), '{"image":["x",1]}');
+});
+
+test("a new version that holds the old one does not come to hold itself", () => {
+  const old = { ...soft(1), published: { workflow: "subgraphs/soft.json", revision: 1 } };
+  const around = { nodes: { s: instance("soft") } };
+  const before = doc({ soft: old, around }, { s: instance("soft", { image: ["l", 0] }) });
+  const newer = { inputs: { image: {} }, outputs: { image: ["i", 0] }, nodes: { i: instance("soft", { amount: 3 }), a: instance("around") } };
+  const next = updated(before, "soft", doc({ better: newer, soft: soft(1), around }), "better");
+  assert.deepEqual(names(next), ["soft", "around", "soft_2", "around_2"]);
+  const inside = next.get("subgraphs").get("soft").get("nodes");
+  assert.deepEqual(["i", "a"].map((id) => inside.get(id).get("class_type")), ["subgraph:soft_2", "subgraph:around_2"]);
+  assert.equal(write(inside.get("i").get("inputs"), COMPACT), '{"amount":3}', "what the new one gives the old one stays");
+  assert.equal(next.get("subgraphs").get("around_2").get("nodes").get("s").get("class_type"), "subgraph:soft_2");
+  assert.equal(write(next.get("nodes").get("s").get("inputs"), COMPACT), '{"image":["l",0]}');
+});
+
+test("nothing that holds the open subgraph is put into it", () => {
+  const root = doc({ soft: soft(1), twice });
+  const page = (inside) => {
+    const app = { told: [], say: (text) => app.told.push(text), editor: { doc: root, inside, edit: (next) => (app.editor.doc = next), select: (ids) => (app.chosen = ids) } };
+    return app;
+  };
+  const [into, beside] = [page("soft"), page("")];
+  assert.deepEqual(bringIn(into, doc({ soft: soft(1), twice }, { t: instance("twice") }), [0, 0], false, "Paste"), []);
+  assert.equal(into.editor.doc, root);
+  assert.match(into.told[0], /^soft would hold itself/);
+  assert.deepEqual(bringIn(beside, doc({ soft: soft(1), twice }, { t: instance("twice") }), [0, 0], false, "Paste"), ["t"]);
+  assert.deepEqual([type(beside.editor.doc, "t"), beside.chosen, beside.told], ["subgraph:twice", ["t"], []]);
 });

@@ -3,7 +3,7 @@
 import { placeImage } from "./images.js";
 import { write } from "./json.js";
 import { isTyping } from "./keys.js";
-import { extract, merge } from "./merging.js";
+import { bringIn, extract } from "./merging.js";
 import { t } from "./words.js";
 import { open } from "./workflow_file.js";
 
@@ -34,19 +34,15 @@ export async function pasteNodes(app, linked) {
 /** @param {App} app @param {string} text @param {boolean} linked */
 export function paste(app, text, linked) {
   const { editor } = app;
-  const other = open(text).doc;
-  const fresh = merge(editor.doc, other, [0, 0], linked);
-  editor.edit(fresh.doc, "Paste", "paste");
-  const views = fresh.ids.flatMap((id) => editor.scene.nodes.get(id) ?? []);
+  const ids = bringIn(app, open(text).doc, [0, 0], linked, "Paste", "paste");
+  const views = ids.flatMap((id) => editor.scene.nodes.get(id) ?? []);
   const box = editor.scene.bounds(views);
   const { view } = editor;
   const at = pointer ?? view.toWorld(view.width / 2, view.height / 2);
   if (box) editor.place(new Map(views.map((node) => [node.id, [node.x - box.x + at[0], node.y - box.y + at[1]]])), "paste");
   editor.history.settle();
   pointer = [at[0] + 30, at[1] + 30];
-  editor.raise(fresh.ids);
-  editor.select(fresh.ids);
-  for (const [name, as] of fresh.apart) app.say(t("subgraph.apart", { name, as }));
+  editor.raise(ids);
 }
 
 /** @param {App} app */

@@ -70,6 +70,7 @@ export class Drafts {
 
   /** Another document was opened: it gets a draft of its own. */
   begin() {
+    this.sent.clear();
     this.id = uuid();
     sessionStorage.setItem(MINE, this.id);
   }

@@ -5,7 +5,7 @@ import { ask, askText } from "./dialogs.js";
 import { definitionsOf, namedBy, neededBy, withDefinitions, withNames } from "./definitions.js";
 import { mapOf, nodesOf, put } from "./document.js";
 import { revisionOf } from "./files.js";
-import { merge } from "./merging.js";
+import { bringIn } from "./merging.js";
 import { replaceDefinition } from "./subgraph_ports.js";
 import { chosenIn, PREFIX } from "./subgraphs.js";
 import { t } from "./words.js";
@@ -49,14 +49,10 @@ export const published = async (app) => /** @type {any[]} */ (await app.api.work
 
 /** Put an instance of a published subgraph on the canvas. @param {App} app @param {string} workflow @param {[number, number]} at */
 export async function addPublished(app, workflow, at) {
-  const { editor } = app;
   const { doc, name } = await read(app, workflow);
   const nodes = new Map([[name, new Map(/** @type {[string, any][]} */ ([["class_type", PREFIX + name], ["inputs", new Map()]]))]]);
   const one = new Map([...doc, ["nodes", nodes], ["layout", new Map()]]);
-  const { doc: next, ids, apart } = merge(editor.doc, one, at, false);
-  editor.edit(next, "Add a subgraph");
-  editor.select(ids);
-  for (const [from, as] of apart) app.say(t("subgraph.apart", { name: from, as }));
+  bringIn(app, one, at, false, "Add a subgraph");
 }
 
 /** The document that is published: one instance, the definition, and those that it needs. @param {Doc} root @param {string} name @param {number} revision @returns {Doc} */
@@ -93,8 +89,9 @@ export async function publish(app) {
 export function updated(root, name, library, held) {
   const definition = mapOf(definitionsOf(library).get(held));
   const needed = neededBy(library, nodesOf(definition).values());
-  const { doc, names } = withDefinitions(root, new Map([["subgraphs", needed]]));
-  return replaceDefinition(doc, name, put(definition, ["nodes"], withNames(nodesOf(definition), names)));
+  const replaced = replaceDefinition(root, name, definition); // first, so that what the new one holds is never taken for the old one, or for what holds that
+  const { doc, names } = withDefinitions(replaced, new Map([["subgraphs", needed]]));
+  return put(doc, ["subgraphs", name, "nodes"], withNames(nodesOf(definition), names));
 }
 
 /** @param {App} app */

@@ -2,6 +2,7 @@
 
 import { neededBy, withDefinitions, withNames } from "./definitions.js";
 import { freeId, inputsOf, layoutOf, linkOf, mapOf, nodesOf, placeOf, pointOf, put, putLayout, withoutLinks } from "./document.js";
+import { t } from "./words.js";
 
 /** @typedef {import("./document.js").Doc} Doc */
 
@@ -46,4 +47,20 @@ export function merge(doc, other, shift, inward) {
   }
   const next = put(known.doc, ["nodes"], nodes);
   return { doc: positions.size ? putLayout(next, ["nodes"], positions) : next, ids: [...names.values()], apart: known.apart };
+}
+
+/** Put nodes of another document into what is open, as one step, and choose them. Nothing comes that would make the open subgraph hold itself.
+ * @param {import("./app.js").App} app @param {Doc} other @param {[number, number]} shift @param {boolean} inward as for `merge` @param {string} label
+ * @param {string} [key] steps with the same one in a row are one @returns {string[]} their ids */
+export function bringIn(app, other, shift, inward, label, key) {
+  const { editor } = app;
+  const { doc, ids, apart } = merge(editor.doc, other, shift, inward);
+  if (neededBy(doc, ids.map((id) => nodesOf(doc).get(id))).has(editor.inside)) {
+    app.say(t("subgraph.ring", { name: editor.inside }));
+    return [];
+  }
+  editor.edit(doc, label, key);
+  editor.select(ids);
+  for (const [name, as] of apart) app.say(t("subgraph.apart", { name, as }));
+  return ids;
 }

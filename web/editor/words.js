@@ -105,7 +105,7 @@ const CANVAS = {
   "seed.fixed": "Keep the seed", "seed.increment": "Count up at each run", "seed.decrement": "Count down at each run", "seed.random": "New seed at each run", "seed.now": "A random seed now",
   "group.new": "Group", "note.new": "A note",
   "subgraph.title": "A subgraph of the chosen nodes", "subgraph.name": "Name", "subgraph.first": "group", "subgraph.make": "Make",
-  "subgraph.apart": "A different {name} is here; the one that came is {as}.",
+  "subgraph.apart": "A different {name} is here; the one that came is {as}.", "subgraph.ring": "{name} would hold itself, which no subgraph can. Leave it (Esc) and put the nodes outside.",
   "library.kind": "published subgraph", "library.none": "This file of the library holds no subgraph.", "library.publish": "Publish the subgraph as", "library.publish-it": "Publish", "library.published": "{name} is published, version {version}.",
   "library.other-version": "The library has version {version} of {name}, which yours was not made from.", "library.update": "Update",
   "library.newer": "{name} was published as version {mine}; the library has version {version}. All its instances here become that one, and what was changed in it here is replaced.",

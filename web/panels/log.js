@@ -103,12 +103,12 @@ export function mount(element, app) {
     nodes.choose(place.node ?? "");
   }
 
-  /** Go to the lines of a failure; the worker's come by another way than the news of it, and may be late. @param {string} id @param {boolean} last */
-  function seek(id, last) {
+  /** Go to the lines of a failure; the worker's come by another way than the news of it, and may be late. @param {string} id @param {boolean} late they should be there by now */
+  function seek(id, late) {
     sought = lines.find(({ text }) => text.includes(id))?.number ?? 0;
     show();
     const row = list.querySelector(".sought");
-    if (!row && last) list.prepend(el("li", { class: "gone" }, t("log.gone", { id, count: KEPT })));
+    if (!row && late) list.prepend(el("li", { class: "gone" }, t("log.gone", { id, count: KEPT })));
     row?.scrollIntoView({ block: "start" });
     row?.focus({ preventScroll: true });
   }
@@ -125,7 +125,7 @@ export function mount(element, app) {
       else lines = [...lines, ...answer.lines].slice(-KEPT);
       if (answer.lines.length || !list.childElementCount) show();
       looks += 1;
-      if (place?.id && !sought && looks <= 2) seek(place.id, looks === 2);
+      if (place?.id && !sought && (answer.lines.length || looks === 2)) seek(place.id, looks >= 2);
     } catch (error) {
       if (!(error instanceof Unreachable || error instanceof Refused)) throw error; // the foot of the page tells of it
     }
