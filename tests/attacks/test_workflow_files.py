@@ -75,7 +75,7 @@ DOCUMENTS = st.one_of(
         },
     ),
 )
-RUNS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+RUNS = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 @RUNS

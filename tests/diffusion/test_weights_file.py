@@ -105,7 +105,7 @@ def test_a_header_that_contradicts_itself_or_the_file_is_refused(tmp_path, what)
     assert f"{path.parent.name}/{path.name}" in caught.value.message and str(path) not in caught.value.message
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzzed.safetensors"

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import MissingFile
@@ -34,7 +34,6 @@ literals = st.recursive(
 # -- literals
 
 
-@settings(deadline=None)
 @given(literals, literals)
 def test_different_literals_have_different_bytes(a, b):
     def typed(value):

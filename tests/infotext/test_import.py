@@ -133,7 +133,7 @@ def test_broken_values_give_a_workflow_all_the_same(catalogue, name, value):
     assert {problem.input for problem in problems} <= ({"ckpt_name"} if name == "Model" else set())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(max_size=100),
     st.lists(st.tuples(st.sampled_from([*BROKEN, "Hires steps", "RNG", "Emphasis"]), st.text(max_size=20)), max_size=8),

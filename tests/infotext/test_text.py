@@ -55,7 +55,7 @@ def tidy(text: str) -> str:
     return "\n".join(line.strip() for line in text.split("\n")).strip()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(PLAIN, PLAIN, st.dictionaries(KEY, PLAIN, min_size=3, max_size=8))
 def test_what_is_written_is_read_again(prompt, negative, values):
     prompt, negative = tidy(prompt), tidy(negative)
@@ -64,7 +64,7 @@ def test_what_is_written_is_read_again(prompt, negative, values):
     assert (info.prompt, info.negative, dict(info.settings)) == (prompt, negative, values)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(max_size=200))
 def test_any_text_is_an_infotext(text):
     info = parse_infotext(text)

@@ -42,7 +42,7 @@ def test_padding_is_the_encoders():
     assert [token.id for token in chunk("a cat", pad=0)[0]] == [BOS, 320, 2368, EOS] + [0] * 73
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=300))
 def test_any_text_gives_full_chunks(text):
     for row in chunk(text):

@@ -7,7 +7,7 @@ from collections import Counter
 from math import sqrt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.diffusion.text.chunks import chunk
@@ -90,7 +90,6 @@ def test_wildcards_draw_lines_and_choices() -> None:
     assert within_three_sigma(seen["a red {x}"], DRAWS, 1 / 4) and within_three_sigma(seen["b 1"], DRAWS, 1 / 6)
 
 
-@settings(deadline=None)  # the first one loads the tokenizer
 @given(st.text(alphabet="ab ()\\,:1.", max_size=30))
 def test_brackets_of_a_caption_weigh_nothing(text: str) -> None:
     assert {token.weight for row in chunk(draw((text,), CaptionPolicy(), random.Random(0))) for token in row} == {1.0}

@@ -253,7 +253,7 @@ def test_unknown_styles_and_tables_that_are_none_say_so():
 MARKS = st.text(alphabet=st.sampled_from(r"()[]{}|:\<>,._$1a ") | st.characters(), max_size=80)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(MARKS, st.integers(1, 50))
 def test_any_text_parses(text, steps):
     assert parse_emphasis(text)
@@ -269,7 +269,7 @@ def test_any_text_parses(text, steps):
     assert isinstance(fill_in(text, Random(1), lambda name: ["x"]), str)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.characters(exclude_characters=r"()[]\:|"), max_size=60))
 def test_plain_text_is_one_text_of_weight_one(text):
     assert [stage.text for stage in stages(text, 7)] == [text]
