@@ -16,7 +16,7 @@ test: .venv/installed-dev node_modules/installed chromium
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 slow: .venv/installed-dev node_modules/installed chromium
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m slow --timeout 14400 $(PYTEST_ARGS)
 
 check: .venv/installed-dev node_modules/installed
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.server.serving import make_data
 
@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 """None: the browser that Playwright brought."""
 FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE = 300_000
-"""Milliseconds: these tests share two busy cores with others."""
+PATIENCE = 600_000
+"""Milliseconds in which whatever a test waits for must come: these tests share two busy cores with others."""
 
 COMPLAIN = """
 from engine.graph import Context, Shown, node
@@ -51,7 +51,7 @@ LEAVE = """async () => {
 }"""
 """The page keeps no more drafts: none reaches the server when the next test has begun."""
 
-expect.set_options(timeout=60_000)
+expect.set_options(timeout=PATIENCE)
 
 
 class Server:
@@ -68,17 +68,17 @@ class Server:
     def start(self) -> None:
         command = [sys.executable, "server.py", "--data", str(self.data), "--port", str(self.port)]
         self.process = subprocess.Popen(command, cwd=ROOT, env={**os.environ}, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE / 1000
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/livez", timeout=2).close()
+                urllib.request.urlopen(f"{self.url}/livez", timeout=10).close()
                 return
             except OSError:
                 assert self.process.poll() is None and time.monotonic() < deadline, "the server does not start"
                 time.sleep(0.2)
 
     def api(self, method: str, path: str) -> Any:
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/v1/{path}", method=method), timeout=60) as answer:
+        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/api/v1/{path}", method=method), timeout=PATIENCE / 1000) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -86,7 +86,7 @@ class Server:
         """Nothing runs, nothing waits and nothing is unsaved: no test sees another one's work."""
         self.api("POST", "queue/clear")
         self.api("POST", "queue/resume")
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE / 1000
         while (running := self.api("GET", "queue/state")["running"]) is not None:
             assert time.monotonic() < deadline, "a job of the test before does not end"
             with contextlib.suppress(urllib.error.HTTPError):  # it may just have ended
@@ -97,7 +97,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(PATIENCE / 1000)
 
 
 class Canvas:
@@ -190,7 +190,7 @@ class Canvas:
         self.page.wait_for_function("() => easel.jobs.asked === 0 && easel.jobs.followed?.source?.readyState === EventSource.OPEN")
 
     def finished(self, state: str = "succeeded") -> None:
-        expect(self.page.locator("#status")).to_have_attribute("data-state", state, timeout=PATIENCE)
+        expect(self.page.locator("#status")).to_have_attribute("data-state", state)
 
 
 @pytest.fixture(scope="session")
@@ -210,9 +210,16 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def new_context(browser: Browser, **options: Any) -> BrowserContext:
+    """As another person, or another machine. Every action in it may take its time."""
+    context = browser.new_context(**options)
+    context.set_default_timeout(PATIENCE)
+    return context
+
+
 def ready(page: Page) -> None:
     """Wait until the page has all that it begins with, the jobs that it follows too."""
-    expect(page.locator("body[data-ready]")).to_be_attached(timeout=PATIENCE)
+    expect(page.locator("body[data-ready]")).to_be_attached()
     page.wait_for_function("() => easel.jobs.before === null")
 
 
@@ -221,15 +228,14 @@ def canvas(browser: Browser, server: Server) -> Iterator[Canvas]:
     """The first visit: `text_to_image` is open."""
     server.rest()
     allowed = ["clipboard-read", "clipboard-write"]
-    context = browser.new_context(viewport={"width": 1400, "height": 860}, permissions=allowed, reduced_motion="reduce")
+    context = new_context(browser, viewport={"width": 1400, "height": 860}, permissions=allowed, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(60_000)
     faults: list[str] = []
     told = "Failed to load resource"  # the browser's own line about an answer such as 409
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" and told not in message.text else None)
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(server.url)
-    expect(page.locator("#outline li")).to_have_count(7, timeout=PATIENCE)
+    expect(page.locator("#outline li")).to_have_count(7)
     ready(page)
     page.focus("#canvas")
     yield Canvas(page)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from .conftest import ROOT, Canvas, Server, ready
+from .conftest import ROOT, Canvas, Server, new_context, ready
 
 pytestmark = pytest.mark.browser
 
@@ -23,9 +23,8 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     assert AXE.is_file(), "axe-core is missing: make node_modules/installed"
     (server.data / "output").mkdir(exist_ok=True)
     Image.new("RGB", (64, 64), "red").save(server.data / "output" / "red.png")
-    context = browser.new_context(viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
+    context = new_context(browser, viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
     page = context.new_page()
-    page.set_default_timeout(60_000)
     page.goto(server.url)
     ready(page)
     page.evaluate(AXE.read_text("utf-8") + "; null")

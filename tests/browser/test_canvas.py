@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from .conftest import PATIENCE, Canvas
+from .conftest import Canvas
 from .test_files import GRAPH, drop, easel
 
 pytestmark = pytest.mark.browser
@@ -116,7 +116,7 @@ def test_an_open_subgraph_shows_its_run_and_its_problems(canvas: Canvas, page: P
     page.mouse.dblclick(*canvas.at("(n => [n.x + n.w - 30, n.y + n.h - 4])(s.nodes.get('pause'))"))
     expect(page.locator("#crumbs")).to_contain_text("pause")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#outline li[data-id=wait]")).to_have_attribute("data-state", "running", timeout=PATIENCE)
+    expect(page.locator("#outline li[data-id=wait]")).to_have_attribute("data-state", "running")
     page.evaluate("easel.does('cancel')")
     canvas.finished("cancelled")
     page.keyboard.press("Escape")
@@ -124,7 +124,7 @@ def test_an_open_subgraph_shows_its_run_and_its_problems(canvas: Canvas, page: P
     canvas.click(canvas.title("pause"))
     page.keyboard.press("e")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#outline li[data-id=wait]")).to_have_attribute("data-state", "done", timeout=PATIENCE)
+    expect(page.locator("#outline li[data-id=wait]")).to_have_attribute("data-state", "done")
     page.keyboard.press("Escape")
     page.keyboard.press("Escape")
     expect(page.locator("#outline li[data-id=pause]")).to_have_attribute("data-state", "done")

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from engine.settings import ROOT
 from tests.server.serving import make_data
 
-from .conftest import Canvas, Server, ready
+from .conftest import Canvas, Server, new_context, ready
 from .test_files import drop
 
 pytestmark = pytest.mark.browser
@@ -89,16 +89,16 @@ def test_a_run_that_is_asked_for_before_the_worker_is_up_waits_for_it(browser: B
     data = make_data(tmp_path / "data")
     (data / "custom_nodes" / "slow.py").write_text(SLOW)
     server = Server(data)
-    page = browser.new_page()
+    page = new_context(browser).new_page()
     try:
         for _ in range(2):  # at the first start no node is known yet, at the second all are
             page.goto(server.url)
             canvas = Canvas(page)
-            expect(canvas.nodes).to_have_count(7, timeout=60_000)
+            expect(canvas.nodes).to_have_count(7)
             canvas.set("sampler", "steps", 1)
             page.focus("#canvas")
             page.keyboard.press("Control+Enter")
-            expect(page.locator("#status")).to_have_text("The worker is starting; the job waits for it", timeout=60_000)
+            expect(page.locator("#status")).to_have_text("The worker is starting; the job waits for it")
             (data / "go").touch()
             canvas.finished()
             expect(page.locator("#outline li[data-id=save]")).to_contain_text("1 picture")
@@ -106,7 +106,7 @@ def test_a_run_that_is_asked_for_before_the_worker_is_up_waits_for_it(browser: B
             server.stop()
             server.start()
     finally:
-        page.close()
+        page.context.close()
         server.stop()
 
 
@@ -247,11 +247,10 @@ def test_seeds_change_as_their_policy_says_and_visibly(canvas: Canvas) -> None:
 
 
 def test_the_page_is_used_by_touch(browser, server) -> None:
-    context = browser.new_context(viewport={"width": 420, "height": 800}, has_touch=True, is_mobile=True)
+    context = new_context(browser, viewport={"width": 420, "height": 800}, has_touch=True, is_mobile=True)
     page = context.new_page()
     page.goto(server.url)
     canvas = Canvas(page)
-    page.set_default_timeout(60_000)
     ready(page)
     expect(canvas.nodes).to_have_count(7)
     assert canvas.ask("e.view.scale") > 0.7, "what is shown first can be read"

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import Browser, expect
 
-from .conftest import LEAVE, ROOT, Canvas, Server, ready
+from .conftest import LEAVE, PATIENCE, ROOT, Canvas, Server, new_context, ready
 
 pytestmark = pytest.mark.browser
 
@@ -143,7 +143,7 @@ def test_bad_files_dropped_in_mid_run_change_nothing(canvas: Canvas, server: Ser
     canvas.fill("wait", "seconds", "400")
     before = canvas.text()
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_attribute("data-state", "running", timeout=300_000)
+    expect(page.locator("#status")).to_have_attribute("data-state", "running")
     for name, body, said in [
         ("half.json", b'{"format": "easel/1", "nodes": {"a": ', "Line 1"),
         ("twice.json", b'{"format": "easel/1", "nodes": {"a": {}, "a": {}}}', "stands twice"),
@@ -296,7 +296,7 @@ def test_unsaved_work_is_found_from_another_browser_after_a_crash(canvas: Canvas
     canvas.fill("sampler", "seed", "18446744073709551615")
     expect_drafts(server, 1)
     page.close(run_before_unload=False)
-    elsewhere = browser.new_context()
+    elsewhere = new_context(browser)
     other = elsewhere.new_page()
     other.goto(server.url)
     expect(other.locator("#news")).to_contain_text("Text to image of")
@@ -354,7 +354,7 @@ def test_a_draft_that_the_server_cannot_hear_reaches_it_when_it_is_back(canvas: 
 
 def expect_drafts(server: Server, count: int) -> list[Any]:
     """Wait until the server has so many."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE / 1000
     while len(found := server.api("GET", "drafts")["drafts"]) != count:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
@@ -390,7 +390,7 @@ def test_a_server_that_goes_away_in_mid_run_and_comes_back_loses_nothing(canvas:
     drop(canvas, "wait.json", easel({"wait": wait, "show": {"class_type": "Show", "inputs": {"values0": ["wait", 0]}}}).encode())
     expect(canvas.nodes).to_have_count(2)
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_contain_text("/2000", timeout=300_000)
+    expect(page.locator("#status")).to_contain_text("/2000")
     server.stop()
     try:
         expect(page.locator("#status")).to_contain_text("does not answer")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-from .conftest import Canvas, Server, ready
+from .conftest import PATIENCE, Canvas, Server, ready
 
 pytestmark = pytest.mark.browser
 
@@ -161,7 +161,7 @@ def test_every_key_does_what_it_says(canvas: Canvas) -> None:
         if name != "copy":
             assert page.evaluate(ask) != after, f"{name} shows nothing with {key}"
         page.keyboard.press(pressed(key))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE / 1000
         while (found := page.evaluate(ask)) != after and time.monotonic() < deadline:
             page.wait_for_timeout(50)
         if found != after:

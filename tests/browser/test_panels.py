@@ -24,7 +24,7 @@ NODES = "#outline li"
 def run(page: Page, state: str = "succeeded") -> None:
     page.focus("#canvas")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_attribute("data-state", state, timeout=300_000)
+    expect(page.locator("#status")).to_have_attribute("data-state", state)
 
 
 def panel(page: Page, name: str) -> None:
@@ -133,7 +133,7 @@ def test_queue_pauses_orders_and_forgets(page: Page, server: Server) -> None:
     waiting.nth(0).get_by_role("button", name="Cancel").click()
     expect(waiting).to_have_count(2)
     resume.click()
-    expect(waiting).to_have_count(0, timeout=240_000)
+    expect(waiting).to_have_count(0)
     over = page.locator('ol[aria-label="Jobs that are over"] li.succeeded')
     gone = over.first.get_attribute("data-id")
     line = page.locator(f'li[data-id="{gone}"]')  # the first may be another by now

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Page, expect
 from safetensors.numpy import save_file
 
-from .conftest import PATIENCE, Server, ready
+from .conftest import Server, ready
 
 pytestmark = pytest.mark.browser
 
@@ -69,7 +69,7 @@ def test_train_and_use(page: Page, data: Path, tmp_path: Path, server: Server) -
     page.locator(".picture textarea").first.fill("a purple sks shape <b>on</b> white")
     page.click(".fields button[type=submit]")  # the caption that was written a moment ago belongs to it
     state = page.locator(".live [role=status]")
-    expect(state).to_contain_text("done", timeout=PATIENCE)
+    expect(state).to_contain_text("done")
     assert (data / "datasets/my shapes/0.txt").read_text() == "a purple sks shape <b>on</b> white"
     assert steps_of(data / "models/loras/panel_lora_2.safetensors") == 4
     assert page.locator(".chart polyline.mean").count() == 1
@@ -77,13 +77,13 @@ def test_train_and_use(page: Page, data: Path, tmp_path: Path, server: Server) -
     expect(page.locator(".samples figcaption")).to_have_text(["step 2", "step 4", "result"])
     page.reload()  # what is shown comes from the server
     ready(page)
-    expect(state).to_contain_text("done", timeout=PATIENCE)
+    expect(state).to_contain_text("done")
     expect(page.locator(".samples figcaption")).to_have_text(["step 2", "step 4", "result"])
     page.get_by_role("button", name="Use this LoRA now").click()
     expect(page.locator("#outline li", has_text=re.compile("^Load LoRA"))).to_contain_text("panel_lora_2.safetensors")
     page.focus("#canvas")
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#status")).to_have_attribute("data-state", "succeeded", timeout=PATIENCE)
+    expect(page.locator("#status")).to_have_attribute("data-state", "succeeded")
     job = server.api("GET", "jobs?limit=1")["jobs"][0]["id"]
     ran = {node["class_type"]: node["cached"] for node in server.api("GET", f"jobs/{job}/nodes")["nodes"]}
     assert ran["LoraLoader"] is ran["KSampler"] is False
@@ -95,13 +95,13 @@ def test_a_training_is_stopped_and_what_it_has_learned_is_kept(page: Page, data:
     page.get_by_label("Steps", exact=True).fill("5000")
     page.click(".fields button[type=submit]")
     state = page.locator(".live [role=status]")
-    expect(state).to_contain_text("of 5000", timeout=PATIENCE)
+    expect(state).to_contain_text("of 5000")
     page.locator(".live").get_by_role("button", name="Pause").click()
-    expect(state).to_contain_text("Paused", timeout=PATIENCE)
+    expect(state).to_contain_text("Paused")
     page.locator(".live").get_by_role("button", name="Go on").click()
-    expect(state).to_contain_text("of 5000", timeout=PATIENCE)
+    expect(state).to_contain_text("of 5000")
     page.locator(".live").get_by_role("button", name="Stop and save").click()
-    expect(state).to_contain_text("done", timeout=PATIENCE)
+    expect(state).to_contain_text("done")
     assert 0 < steps_of(data / "models/loras/stopped_lora.safetensors") < 5000
 
 

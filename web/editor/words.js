@@ -217,7 +217,7 @@ const TRAINING = {
   "training.model": "Base model", "training.trigger": "Words that stand for the subject", "training.name": "Name of the LoRA", "training.steps": "Steps", "training.rank": "Rank (size of the LoRA)", "training.rate": "Learning rate",
   "training.batch": "Pictures in a batch", "training.resolution": "Resolution", "training.save-every": "Keep and draw every … steps", "training.validate-every": "Measure every … steps",
   "training.prompts": "What to draw meanwhile, a prompt a line", "training.more": "More settings", "training.train": "Train", "training.as-graph": "Open as graph", "training.graph": "Training",
-  "training.waits": "waits", "training.step": "step {step} of {until} · loss {loss}", "training.speed": "{n} pictures/s", "training.left": "{time} left",
+  "training.waits": "waits", "training.begins": "prepares", "training.step": "step {step} of {until} · loss {loss}", "training.speed": "{n} pictures/s", "training.left": "{time} left",
   "training.done": "done · {told}", "training.all-cached": "done; all of it was in the cache", "training.cancelled": "cancelled", "training.state": "{state}: {reason}",
   "training.stop": "Stop and save", "training.stop.hint": "Ends at the next step with what it has learned", "training.pause": "Pause", "training.go-on": "Go on", "training.use": "Use this LoRA now", "training.result": "result", "training.at-step": "step {step}",
   "training.test-prompt": "{trigger} on a white background",

@@ -21,7 +21,7 @@ export function bucketsView(app, wanted) {
     const mine = (asked += 1);
     const { dataset, plan } = about;
     const query = new URLSearchParams({ width: String(plan.resolution), height: String(plan.resolution), smallest: String(plan.min_side), largest: String(plan.max_side), step: String(plan.step) });
-    const told = await app.api.get(`datasets/${encodeURIComponent(dataset)}/buckets?${query}`);
+    const told = await app.api.patient(() => app.api.get(`datasets/${encodeURIComponent(dataset)}/buckets?${query}`)); // a worker that is just starting counts, too
     if (mine === asked) body.replaceChildren(...shown(told));
   }
   const refresh = () => app.guard(load);

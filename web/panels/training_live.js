@@ -76,6 +76,7 @@ export function watch(into, app, id) {
     switch (event.type) {
       case "job_started":
         now = "running";
+        state.textContent = t("training.begins");
         break;
       case "custom":
         if (event.name === "training") step(event.data);
