@@ -24,7 +24,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-precise-memory-info"]
 FRAMES = 200
 COLUMNS = 40
 
@@ -70,16 +70,28 @@ LOAD = """async (text) => {
 }"""
 
 ADD = """async () => {
-    Object.assign(easel.editor.view, { scale: 0.5, x: 0, y: 0 });
-    const times = [];
-    for (let turn = 0; turn < 20; turn += 1) {
-        const from = performance.now();
-        easel.addNode("VAEDecode", {}, [turn * 20, turn * 20]);
-        easel.editor.renderer.paint();
-        times.push(performance.now() - from);
+    const { editor } = easel;
+    Object.assign(editor.view, { scale: 0.5, x: 0, y: 0 });
+    editor.renderer.paint(); // another view is drawn anew, which is not adding
+    const canvas = CanvasRenderingContext2D.prototype, write = canvas.fillText;
+    const times = [], texts = [], kilobytes = [];
+    let written = 0;
+    canvas.fillText = function (...given) {
+        written += 1;
+        return write.apply(this, given);
+    };
+    for (let turn = 0; turn < 60; turn += 1) {
         for (let frame = 0; frame < 2; frame += 1) await new Promise(requestAnimationFrame);
+        written = 0;
+        const [from, used] = [performance.now(), performance.memory.usedJSHeapSize];
+        easel.addNode("VAEDecode", {}, [turn * 20, turn * 20]);
+        editor.renderer.paint();
+        times.push(performance.now() - from);
+        kilobytes.push((performance.memory.usedJSHeapSize - used) / 1000);
+        texts.push(written);
     }
-    return times;
+    canvas.fillText = write;
+    return { times, texts, kilobytes };
 }"""
 
 
@@ -119,7 +131,10 @@ def measure(page: Page, url: str) -> None:
             shown("between frames", frames["between"])
             shown("drawing", frames["painting"])
             shown("drawing anew", page.evaluate(ANEW))
-        shown("adding a node", page.evaluate(ADD), goals[1])
+        added = page.evaluate(ADD)
+        shown("adding a node", added["times"], goals[1])
+        texts, kilobytes = (statistics.median(added[name]) for name in ("texts", "kilobytes"))
+        print(f"  each of them wrote {texts:.0f} texts and left {kilobytes:.0f} kB to be cleared away")
 
 
 @contextmanager

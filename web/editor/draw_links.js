@@ -21,8 +21,10 @@ export function drawLinks(c, stage, { left, top, right, bottom }) {
     const { from, to, socket, points } = link;
     if (stage.drag?.replaces === socket) continue;
     if (link.shape === "hidden" && !selection.has(from.id) && !selection.has(to.id)) continue;
-    const [ax, ay] = [from.x + from.w, from.y + (from.outputs[link.slot]?.y ?? 15)];
-    const [dx, dy] = [to.x, to.y + socket.y];
+    const ax = from.x + from.w; // no pairs: thousands of them in each frame are much to clear away
+    const ay = from.y + (from.outputs[link.slot]?.y ?? 15);
+    const dx = to.x;
+    const dy = to.y + socket.y;
     if (!points.length) {
       if ((ax > dx ? ax : dx) + REACH < left || (ax < dx ? ax : dx) - REACH > right) continue;
       if ((ay > dy ? ay : dy) + WIDTH < top || (ay < dy ? ay : dy) - WIDTH > bottom) continue;

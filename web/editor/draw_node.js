@@ -93,7 +93,7 @@ function title(c, node, colours, plain) {
   c.textAlign = "left";
   c.textBaseline = "middle";
   c.font = TITLES;
-  const marks = `${node.pinned ? " ⚲" : ""}${node.mode === "mute" ? "  muted" : node.mode === "bypass" ? "  bypassed" : ""}${node.face.known ? "" : "  missing"}`;
+  const marks = `${node.pinned ? " ⚲" : ""}${node.mode === "mute" ? `  ${t("node.muted")}` : node.mode === "bypass" ? `  ${t("node.bypassed")}` : ""}${node.face.known ? "" : `  ${t("node.missing")}`}`;
   c.fillText(fitted(c, TITLES, node.title + marks, node.w - 44), node.x + 28, middle + 1);
   if (plain) return;
   c.fillStyle = colours.dim;

@@ -278,15 +278,17 @@ export class Editor {
     this.events.emit("document", null);
   }
 
-  /** How much room the results of a node need. @param {string} id */
-  shownHeight(id) {
-    if (this.run?.pictures.has(this.path + id)) return PICTURE;
-    const text = this.text(id);
+  /** How much room the results of a node need. @param {string} flat */
+  shownHeight(flat) {
+    if (this.run?.pictures.has(flat)) return PICTURE;
+    const text = this.run?.texts.get(flat);
     return text === undefined ? 0 : Math.min(PICTURE, text.split("\n").length * 17 + 26);
   }
 
   /** Pictures came or went: nodes may have another size. */
   layout() {
-    this.renderer.draw(this.scene.build(this.doc, this.catalogue, (id) => this.shownHeight(id), () => this.renderer.draw()));
+    const { path } = this;
+    const room = this.run ? (/** @type {string} */ id) => this.shownHeight(path + id) : undefined;
+    this.renderer.draw(this.scene.build(this.doc, this.catalogue, room, () => this.renderer.draw()));
   }
 }

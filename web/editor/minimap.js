@@ -47,8 +47,12 @@ export class Minimap {
     c.fillStyle = colours.node;
     c.fillRect(0, 0, this.canvas.width, this.canvas.height);
     c.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const { path, problems, run } = stage;
+    const states = run?.states;
+    const named = problems.size > 0 || Boolean(states?.size); // else no node needs its flat id
     for (const node of stage.scene.order) {
-      c.fillStyle = stage.problemsOf(node.id).length ? colours.error : (colours[COLOURS[stage.states.get(node.id)?.state ?? ""]] ?? colours.dim);
+      const flat = named ? path + node.id : "";
+      c.fillStyle = problems.has(flat) ? colours.error : (colours[COLOURS[states?.get(flat)?.state ?? ""]] ?? colours.dim);
       c.fillRect(left - x + node.x * scale, top - y + node.y * scale, Math.max(2, node.w * scale), Math.max(1.5, node.h * scale));
     }
   }

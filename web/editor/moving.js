@@ -160,7 +160,8 @@ export function resizeGroup(editor, group, from) {
 export function moveReroute(editor, bend) {
   const moving = bundle(editor.scene, bend).map(({ link, index }) => ({ link, index, before: link.points }));
   return {
-    move: (at) => {
+    move: (at, moved) => {
+      if (!moved) return;
       const place = /** @type {[number, number]} */ ([snapped(at.x, at, editor), snapped(at.y, at, editor)]);
       for (const { link, index } of moving) link.points = link.points.map((point, order) => (order === index ? place : point));
     },

@@ -96,7 +96,7 @@ export class Renderer {
     const { layer } = this;
     if (this.stale) layer.clear();
     const areas = layer.move(width, height, at);
-    if (!this.stale) areas.push(...largest(this.parts).map((part) => layer.areaOf(part)));
+    if (!this.stale) areas.push(...joined(largest(this.parts)).map((part) => layer.areaOf(part)));
     if (areas.reduce((sum, { w, h }) => sum + w * h, 0) > width * height) {
       layer.clear(); // parts that overlap so much are drawn sooner all at once
       areas.splice(0, areas.length, ...layer.move(width, height, at));
@@ -233,6 +233,27 @@ export class Renderer {
 
 /** Parts that do not lie in another one. @param {Seen[]} parts @returns {Seen[]} */
 const largest = (parts) => parts.filter((part, at) => !parts.some((other, order) => order !== at && within(part, other) && (order < at || !within(other, part))));
+
+/** Parts that are drawn sooner together than each alone, since what lies in both would be drawn twice. @param {Seen[]} parts @returns {Seen[]} */
+function joined(parts) {
+  const found = [...parts];
+  for (let at = 0; at < found.length; at += 1) {
+    for (let other = at + 1; other < found.length; other += 1) {
+      const both = hullOf(found[at], found[other]);
+      if (size(both) > size(found[at]) + size(found[other])) continue;
+      found.splice(other, 1);
+      found[at] = both;
+      other = at; // it may now reach another one
+    }
+  }
+  return found;
+}
+
+/** @param {Seen} one @param {Seen} other @returns {Seen} */
+const hullOf = (one, other) => ({ left: Math.min(one.left, other.left), top: Math.min(one.top, other.top), right: Math.max(one.right, other.right), bottom: Math.max(one.bottom, other.bottom) });
+
+/** @param {Seen} part */
+const size = ({ left, top, right, bottom }) => (right - left) * (bottom - top);
 
 /** @param {Seen} part @param {Seen} other */
 const within = (part, other) => part.left >= other.left && part.right <= other.right && part.top >= other.top && part.bottom <= other.bottom;

@@ -2,7 +2,7 @@
 
 import { fileUrl, recordOf } from "./api.js";
 import { hasWidget } from "./catalogue.js";
-import { framesOf, inputsOf, layoutOf, linkOf, metaOf, modeOf, nodesOf, placeOf, pointOf, reroutes } from "./document.js";
+import { framesOf, inputsOf, layoutOf, linkOf, metaOf, modeOf, nodesOf, pointOf, reroutes } from "./document.js";
 import { arrange } from "./layout.js";
 import { curvesOf, hull, inputPoint, outputPoint } from "./links.js";
 import { givenBy } from "./subgraphs.js";
@@ -19,6 +19,9 @@ import { colourOf } from "./types.js";
  *   loadedFrom?: string, loaded?: HTMLImageElement[]}} NodeView */
 /** @typedef {{from: NodeView, slot: number, to: NodeView, socket: Socket, type: string, points: [number, number][], colour: string,
  *   shape: import("./links.js").Shape}} LinkView */
+/** @typedef {{entry: any, place: any, extra: number, used: number, subgraphs: any, catalogue: any, loads: string, unknown: boolean, view: NodeView,
+ *   pos: [number, number] | null, linked: Socket[], sources: (NodeView | undefined)[], links: LinkView[] | null, bends: any,
+ *   shape: import("./links.js").Shape}} Made what a node was made of; linked: its sockets with a link, and sources: where these come from */
 /** @typedef {{kind: import("./document.js").Kind, index: number, x: number, y: number, w: number, h: number, title: string, color: string}} GroupView a group,
  * or a note, whose title is its text */
 
@@ -57,8 +60,8 @@ export class Scene {
     this.auto = new Map();
     /** Nodes that were brought to the front, and in which order. @type {Map<string, number>} */
     this.raised = new Map();
-    /** @type {Map<string, {entry: any, place: any, extra: number, used: number, subgraphs: any, catalogue: any, loads: string, view: NodeView}>} */
-    this.kept = new Map();
+    /** What each node was made of. @type {Map<string, Made>} */
+    this.made = new Map();
   }
 
   /** @param {Map<string, any>} doc @param {import("./catalogue.js").Catalogue} catalogue @param {(id: string) => number} extra height of pictures
@@ -72,36 +75,58 @@ export class Scene {
     const subgraphs = doc.get("subgraphs");
     /** @type {Map<string, number> | null} */
     let used = null;
-    const kept = new Map();
     this.nodes = new Map();
     for (const [id, entry] of nodesOf(doc)) {
       if (!(entry instanceof Map)) continue;
-      const old = this.kept.get(id);
+      const old = this.made.get(id);
       const same = old?.entry === entry && old.catalogue === catalogue;
       const loads = same ? old.loads : loadedFile(entry, catalogue);
       const place = /** @type {any} */ (places.get(id)) instanceof Map ? places.get(id) : NO_PLACE;
-      const unknown = !catalogue.declared(String(entry.get("class_type") ?? ""));
+      const unknown = same ? old.unknown : !catalogue.declared(String(entry.get("class_type") ?? ""));
       if (unknown) used ??= usedOutputs(doc);
-      const key = { entry, place, extra: extra(id) || (loads ? PICTURE : 0), used: unknown ? (used?.get(id) ?? 0) : 0, subgraphs, catalogue, loads };
-      const unchanged = same && old.place === key.place && old.extra === key.extra && old.used === key.used && old.subgraphs === key.subgraphs;
-      const view = unchanged ? old.view : makeView(id, doc, key);
-      if (!unchanged) changed.add(id);
-      const pos = pointOf(key.place.get("pos"));
-      if (pos) [view.x, view.y] = pos;
+      const room = extra(id) || (loads ? PICTURE : 0);
+      const outputs = unknown ? (used?.get(id) ?? 0) : 0;
+      let made = old;
+      if (!same || old.place !== place || old.extra !== room || old.used !== outputs || old.subgraphs !== subgraphs) {
+        const key = { entry, place, extra: room, used: outputs, subgraphs, catalogue, loads, unknown };
+        const view = makeView(id, doc, key);
+        made = { ...key, view, pos: pointOf(place.get("pos")), linked: view.inputs.filter((socket) => socket.link), sources: [], links: null, bends: undefined, shape: this.shape };
+        this.made.set(id, made);
+        changed.add(id);
+      }
+      const { view, pos } = /** @type {Made} */ (made);
+      if (pos) {
+        view.x = pos[0];
+        view.y = pos[1];
+      }
       if (loads && view.loadedFrom !== loads) Object.assign(view, { loadedFrom: loads, loaded: [picture(loads, arrived)] });
-      kept.set(id, { ...key, view });
       this.nodes.set(id, view);
     }
-    this.kept = kept;
-    this.placeRest(doc);
+    if (this.made.size > this.nodes.size) for (const id of this.made.keys()) if (!this.nodes.has(id)) this.made.delete(id);
+    this.placeRest();
     this.order = [...this.nodes.values()];
     this.sort();
-    this.links = linksOf(doc, this.nodes, this.shape);
+    this.link(doc);
     for (const id of before.nodes.keys()) if (!this.nodes.has(id)) changed.add(id);
     this.ground = [this.shape, doc.get("layout")?.get?.("links"), doc.get("layout")?.get?.("groups"), doc.get("layout")?.get?.("notes")];
     this.groups = /** @type {const} */ (["groups", "notes"]).flatMap((kind) => framesOf(doc, kind).map((frame, index) => frameView(frame, index, kind)));
     if (changed.size > MANY || this.ground.some((part, at) => part !== before.ground[at])) return null;
     return [...partsOf(changed, before.nodes, before.links), ...partsOf(changed, this.nodes, this.links)];
+  }
+
+  /** The links; those into a node stay the objects they were where nothing that they are made of changed. @param {Map<string, any>} doc */
+  link(doc) {
+    const bends = layoutOf(doc, "links");
+    this.links = [];
+    for (const id of this.nodes.keys()) {
+      const made = /** @type {Made} */ (this.made.get(id));
+      if (!made.linked.length) continue;
+      if (!made.links || made.shape !== this.shape || made.bends !== bends.get(id) || made.sources.some((source, at) => source !== this.nodes.get(made.linked[at].link?.node ?? ""))) {
+        made.sources = made.linked.map((socket) => this.nodes.get(socket.link?.node ?? ""));
+        Object.assign(made, { links: linksInto(doc, made, bends.has(id), this.shape), bends: bends.get(id), shape: this.shape });
+      }
+      for (const item of made.links ?? []) this.links.push(item);
+    }
   }
 
   /** The order of drawing: what was brought to the front comes last. */
@@ -110,9 +135,9 @@ export class Scene {
     if (this.raised.size) this.order.sort((a, b) => lifted(a) - lifted(b));
   }
 
-  /** Nodes without a place get one, and keep it for as long as the document is open. @param {Map<string, any>} doc */
-  placeRest(doc) {
-    const loose = [...this.nodes.values()].filter((view) => !pointOf(placeOf(doc, view.id).get("pos")));
+  /** Nodes without a place get one, and keep it for as long as the document is open. */
+  placeRest() {
+    const loose = [...this.nodes.values()].filter((view) => !this.made.get(view.id)?.pos);
     for (const id of this.auto.keys()) if (!this.nodes.has(id)) this.auto.delete(id);
     const fresh = loose.filter((view) => !this.auto.has(view.id));
     if (fresh.length) {
@@ -307,20 +332,15 @@ function wantedWidth(title, inputs, outputs, texts) {
   return Math.round(Math.max(200, texts ? 320 : 0, title.length * 7.6 + 50, (left + right) * LETTER + 60, Math.max(0, ...rows) * LETTER + 30));
 }
 
-/** @param {Map<string, any>} doc @param {Map<string, NodeView>} nodes @param {import("./links.js").Shape} shape @returns {LinkView[]} */
-function linksOf(doc, nodes, shape) {
-  const found = [];
-  const bends = layoutOf(doc, "links");
-  for (const to of nodes.values()) {
-    for (const socket of to.inputs) {
-      const from = socket.link && nodes.get(socket.link.node);
-      if (!socket.link || !from) continue;
-      const type = from.outputs[socket.link.slot]?.type ?? "*";
-      const shown = type === "*" || type.startsWith("$") ? socket.type : type;
-      found.push({ from, slot: socket.link.slot, to, socket, type: shown, points: bends.has(to.id) ? reroutes(doc, to.id, socket.name) : [], colour: colourOf(shown), shape });
-    }
-  }
-  return found;
+/** @param {Map<string, any>} doc @param {Made} made @param {boolean} bent @param {import("./links.js").Shape} shape @returns {LinkView[]} */
+function linksInto(doc, { view: to, linked, sources }, bent, shape) {
+  return linked.flatMap((socket, at) => {
+    const from = sources[at];
+    if (!socket.link || !from) return [];
+    const type = from.outputs[socket.link.slot]?.type ?? "*";
+    const shown = type === "*" || type.startsWith("$") ? socket.type : type;
+    return [{ from, slot: socket.link.slot, to, socket, type: shown, points: bent ? reroutes(doc, to.id, socket.name) : [], colour: colourOf(shown), shape }];
+  });
 }
 
 /** @param {Map<string, any>} frame @param {number} index @param {import("./document.js").Kind} kind @returns {GroupView} */
