@@ -12,6 +12,7 @@ from typing import Any
 from engine.diffusion.model_options import prediction
 from engine.diffusion.sampling.prediction import Velocity
 from engine.diffusion.training.batches import Batches
+from engine.diffusion.training.pictures import SUFFIXES
 from engine.diffusion.training.recipe import Recipe
 from engine.values.dataset import Example, TrainingSet, bucket_of
 from engine.values.model import Clip, Model
@@ -74,13 +75,18 @@ def _drawing(example: Example) -> dict[str, Any]:
     }
 
 
+def _is_picture(example: Example) -> bool:
+    """Latents that a graph gave have no folder and no words."""
+    return Path(example.path).suffix.lower() in SUFFIXES
+
+
 def _folder(example: Example) -> str:
     return Path(example.path).parent.name
 
 
 def _folders(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for example in examples:
+    for example in filter(_is_picture, examples):
         entry = found.setdefault(_folder(example), {"n_repeats": example.repeats, "img_count": 0})
         entry["img_count"] += 1
     return found
@@ -89,7 +95,7 @@ def _folders(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
 def _tags(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
     """How many pictures of each folder have a tag: what stands between commas in their captions."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for example in examples:
+    for example in filter(_is_picture, examples):
         tags = {tag for line in example.captions for part in line.split(",") if (tag := part.strip().lower())}
         counts[_folder(example)].update(tag[:MOST_TAG_LENGTH] for tag in tags)
     return {folder: dict(tags.most_common(MOST_TAGS)) for folder, tags in counts.items()}

@@ -40,6 +40,11 @@ def test_pictures_folders_sizes_and_tags_are_told_as_kohya_tells_them(tmp_path):
     assert all(isinstance(text, str) for text in found.values())
 
 
+def test_latents_of_a_graph_have_no_folder_and_no_tags(tmp_path):
+    data = with_examples(random_set(tmp_path, 2), lambda example: replace(example, path=f"{example.path}.safetensors"))
+    assert (told(data)["ss_dataset_dirs"], told(data)["ss_tag_frequency"]) == ("{}", "{}")
+
+
 def test_epochs_are_those_that_were_begun(tmp_path):
     """Five pictures in batches of one: five steps an epoch, or three with two batches a step."""
     data = random_set(tmp_path, 5)
