@@ -20,6 +20,8 @@ log = logging.getLogger("easel.worker")
 STOP_SECONDS = 5.0
 LAST_WORDS_SECONDS = 2.0
 LONGEST_PAUSE = 30.0
+MOST_QUESTIONS = 50
+"""Open at a time: the worker answers one after the other."""
 
 
 class Supervisor:
@@ -79,8 +81,10 @@ class Supervisor:
     async def ask(self, kind: str, data: Any, wait: float = 30.0) -> Any:
         """What the worker answers to a question, also while it runs a job; waits for one that is starting.
 
-        Raises Busy when there is no answer within `wait` seconds, InvalidInput for a question that it refuses.
+        Raises Busy when there is no answer within `wait` seconds or too many questions are open, InvalidInput for one that it refuses.
         """
+        if len(self._questions) >= MOST_QUESTIONS:
+            raise Busy(f"{MOST_QUESTIONS} questions wait for the worker already", hint="Try again in a moment.")
         number = next(self._numbers)
         answer = self._questions[number] = asyncio.get_running_loop().create_future()
         try:

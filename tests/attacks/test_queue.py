@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import pytest
 
+from engine.errors import Busy
 from engine.jobs.jobs import Jobs
 from engine.jobs.records import NewJob
 from engine.jobs.store import JobStore
-from engine.jobs.supervisor import Supervisor
+from engine.jobs.supervisor import MOST_QUESTIONS, Supervisor
 from tests.server.serving import chain, make_data, serving
 
 NOBODY = (sys.executable, "-c", "import sys; sys.stdin.read()")
@@ -56,3 +58,16 @@ async def test_a_job_that_is_deleted_while_jobs_are_listed_hides_no_other(tmp_pa
         monkeypatch.setattr(JobStore, "body", deleting)
         told = await api.json("GET", path)
         assert (list(told) if path == "/history" else [item[1] for item in told["queue_pending"]]) == ids[1:]
+
+
+async def test_questions_that_are_not_answered_do_not_pile_up():
+    supervisor = Supervisor("{}", on_catalogue=lambda data: None, command=NOBODY)
+    waiting = [asyncio.create_task(supervisor.ask("tokens", {"text": "a"})) for _ in range(MOST_QUESTIONS)]
+    await asyncio.sleep(0)
+    with pytest.raises(Busy, match="questions wait"):
+        await supervisor.ask("tokens", {"text": "a"})
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    with pytest.raises(Busy, match="did not answer"):
+        await supervisor.ask("tokens", {"text": "a"}, wait=0.01)
