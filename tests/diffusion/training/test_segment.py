@@ -15,7 +15,7 @@ from engine.graph.cache import Cache
 from engine.graph.checkpoint import Checkpoint
 from engine.graph.disk_tier import DiskTier
 from engine.values.store import SafetensorsStore
-from engine.values.training import Adapter, Objective, Optimizer
+from engine.values.training import Adapter, Objective, Optimizer, TrainingState
 from tests.diffusion.training.recipes import recipe
 from tests.diffusion.training.test_trainer import assert_same
 
@@ -41,6 +41,21 @@ def school(checkpoint, memory, pictures):
     return teach
 
 
+STRAIGHT: dict[int, TrainingState] = {}
+
+
+@pytest.fixture
+def straight(run):
+    """The state at a step of a training by SETTINGS that nothing stopped; each is trained once."""
+
+    def state(step: int) -> TrainingState:
+        if step not in STRAIGHT:
+            STRAIGHT[step] = run(SETTINGS, step)
+        return STRAIGHT[step]
+
+    return state
+
+
 def at(step: int, error: BaseException):
     def raise_there(trainer) -> None:
         if trainer.step == step:
@@ -49,17 +64,17 @@ def at(step: int, error: BaseException):
     return raise_there
 
 
-def test_six_steps_with_everything_are_the_same_however_often_they_make_way(school, run):
+def test_six_steps_with_everything_are_the_same_however_often_they_make_way(school, straight):
     """With the text encoder for a part of the training, averages, gradient checkpointing, accumulation and every dropout."""
     keep = Checkpoint()
     for step in (1, 4):
         with pytest.raises(Preempted):
             school(6, keep, check=at(step, Preempted("The job makes way.")))
     assert keep.load().step == 4
-    assert_same(school(6, keep), run(SETTINGS, 6))
+    assert_same(school(6, keep), straight(6))
 
 
-def test_any_error_before_the_weights_move_leaves_the_last_good_state(school, run):
+def test_any_error_before_the_weights_move_leaves_the_last_good_state(school, straight):
     def no_file(trainer) -> None:
         batch = trainer._data.batch
         trainer._data.batch = lambda number: batch(number) if trainer.step < 1 else at(1, MissingFile("It is gone."))(trainer)
@@ -71,7 +86,7 @@ def test_any_error_before_the_weights_move_leaves_the_last_good_state(school, ru
         keep = Checkpoint()
         with pytest.raises((KeyboardInterrupt, MissingFile, RuntimeError)):
             school(4, keep, **spoiled)
-        assert_same(keep.load(), run(SETTINGS, 1))
+        assert_same(keep.load(), straight(1))
 
 
 def test_an_error_while_weights_move_leaves_the_state_from_before(school, monkeypatch):
@@ -107,7 +122,7 @@ class SmallDisk(SafetensorsStore):
             raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk_stops_the_training_by_name_and_leaves_the_last_state(school, run, monkeypatch, tmp_path):
+def test_a_full_disk_stops_the_training_by_name_and_leaves_the_last_state(school, straight, monkeypatch, tmp_path):
     monkeypatch.setattr(segment, "KEEP_SECONDS", 0.0)
     store, filling = SmallDisk(2**40), True
     cache = Cache(0, DiskTier(tmp_path / "cache", store))
@@ -119,12 +134,12 @@ def test_a_full_disk_stops_the_training_by_name_and_leaves_the_last_state(school
     keep = Checkpoint(load=lambda: cache.load_state(b"digest"), save=save)
     with pytest.raises(NodeFailed, match=r"at step 2 could not be kept: .*No space left on device.* Kept is that of step 1"):
         school(3, keep)
-    assert_same(cache.load_state(b"digest"), run(SETTINGS, 1))
+    assert_same(cache.load_state(b"digest"), straight(1))
     assert len(list((tmp_path / "cache").glob("??/*"))) == 1
     cache.close()
     filling = False
     cache = Cache(0, DiskTier(tmp_path / "cache", store))
-    assert_same(school(3, keep), run(SETTINGS, 3))
+    assert_same(school(3, keep), straight(3))
     cache.close()
 
 

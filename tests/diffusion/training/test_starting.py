@@ -21,8 +21,15 @@ QUICK = Optimizer(rate=1e-2, schedule="constant", warmup=0)
 SD15 = ADAPTERS["sd15"]
 
 
+TRAINED: dict[tuple[tuple[str, object], ...], Lora] = {}
+
+
 def trained(run, **adapter: object) -> Lora:
-    return lora_of(run(recipe(Adapter(**{"rank": 4, "alpha": 4, **adapter}), optimizer=QUICK), 2))  # type: ignore[arg-type]
+    """An adapter after two steps; each is trained once."""
+    key = tuple(sorted(adapter.items()))
+    if key not in TRAINED:
+        TRAINED[key] = lora_of(run(recipe(Adapter(**{"rank": 4, "alpha": 4, **adapter}), optimizer=QUICK), 2))  # type: ignore[arg-type]
+    return TRAINED[key]
 
 
 def assert_same_change(lora: Lora, state: TrainingState) -> None:
