@@ -20,6 +20,7 @@ from engine.values.weights import FileStamp, Weights
 
 CONFIG_KEY = "easel.config"
 LATENT_RGB_KEY = "easel.latent_rgb"
+LONGEST_CONFIG = 10_000_000
 
 
 class Place(NamedTuple):
@@ -116,7 +117,7 @@ def _read_folder(path: Path) -> Contents:
 
 def _weight_files(folder: Path) -> list[Path]:
     """The safetensors files of one network: the plain set if there is one, else that of one variant (as .fp16)."""
-    found = sorted(folder.glob("*.safetensors"))
+    found = sorted(file for file in folder.glob("*.safetensors") if file.is_file())  # opening a pipe would not end
     if not found:
         others = sorted(file.name for file in folder.iterdir() if file.suffix in (".bin", ".pt", ".ckpt", ".msgpack"))
         what = f"only {', '.join(others)}" if others else "no weights"
@@ -134,10 +135,12 @@ def _variant(name: str) -> str:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingFile(f"There is no {named(path)}.", hint="The folder is incomplete; download it again.")
+    if path.stat().st_size > LONGEST_CONFIG:
+        raise ModelFormatError(f"{named(path)} is larger than {LONGEST_CONFIG:,} bytes.", hint="Download it again.")
     try:
         config = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise MissingFile(f"There is no {named(path)}.", hint="The folder is incomplete; download it again.") from error
     except (ValueError, RecursionError) as error:
         raise ModelFormatError(f"{named(path)} is not valid JSON.", hint="Download it again.") from error
     if not isinstance(config, dict):

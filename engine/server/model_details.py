@@ -87,7 +87,7 @@ def _tags(frequencies: str) -> list[tuple[str, int]]:
 def _note(path: Path) -> dict[str, Any]:
     """A JSON file beside a model; whatever is wrong with it, it says nothing."""
     try:
-        if path.stat().st_size > LONGEST_NOTE or path.is_symlink():
+        if path.is_symlink() or not path.is_file() or path.stat().st_size > LONGEST_NOTE:  # a pipe would be waited for without end
             return {}
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -3,7 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deflateSync } from "node:zlib";
+import { named, Refused } from "../../web/editor/api.js";
+import { neededBy } from "../../web/editor/definitions.js";
+import { nodesOf } from "../../web/editor/document.js";
+import { exact } from "../../web/editor/json.js";
 import { recall, recallObject, texts } from "../../web/editor/kept.js";
+import { arrange } from "../../web/editor/layout.js";
 import { textOfPicture } from "../../web/editor/png.js";
 import { NotAWorkflow } from "../../web/editor/workflow_file.js";
 
@@ -40,4 +45,18 @@ test("what is kept under the page's own keys is believed to be nothing", () => {
   assert.equal(recall(storage("{"), "k"), null);
   for (const value of [null, 5, {}, "abc"]) assert.deepEqual(texts(value), []);
   assert.deepEqual(texts(["a", 1, null, { length: 3 }, "b"]), ["a", "b"]);
+});
+
+test("a name from a document leads to no other address of the server", () => {
+  assert.equal(named("subgraphs/a b/..c/%2e%2e?#.json"), "subgraphs/a%20b/..c/%252e%252e%3F%23.json");
+  for (const name of ["..", "subgraphs/../../queue/clear", "a/./b", "subgraphs/.."]) assert.throws(() => named(name), Refused, name);
+});
+
+test("two hundred thousand nodes are more than a call takes arguments, and no more than other nodes", () => {
+  const nodes = Object.fromEntries(Array.from({ length: 200_000 }, (_, number) => [`n${number}`, { class_type: "X", inputs: {} }]));
+  const doc = exact({ nodes: { a: { class_type: "subgraph:s", inputs: {} } }, subgraphs: { s: { nodes } } });
+  assert.deepEqual([...neededBy(doc, nodesOf(doc).values()).keys()], ["s"]);
+  const boxes = Object.keys(nodes).map((id) => ({ id, w: 10, h: 10, parents: [] }));
+  boxes.push({ id: "end", w: 10, h: 10, parents: Object.keys(nodes) });
+  assert.equal(arrange(boxes).size, 200_001);
 });

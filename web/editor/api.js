@@ -77,8 +77,12 @@ export const put = async (path, body) => JSON.parse(await ask(path, { method: "P
 /** @param {string} path */
 export const remove = (path) => ask(path, { method: "DELETE" });
 
-/** @param {string} name of a file, its folders included */
-export const named = (name) => name.split("/").map(encodeURIComponent).join("/");
+/** Names come from documents too: `..` would make another address of it. @param {string} name of a file, its folders included */
+export function named(name) {
+  const parts = name.split("/");
+  if (parts.some((part) => part === "." || part === "..")) throw new Refused({ message: t("file.no-name", { name }) }, 400);
+  return parts.map(encodeURIComponent).join("/");
+}
 const one = (/** @type {string} */ id) => `jobs/${encodeURIComponent(id)}`;
 
 export const version = () => get("version");

@@ -49,7 +49,7 @@ export function layOut(editor) {
   if (!before) return;
   const parents = (/** @type {NodeView} */ node) => node.inputs.flatMap((socket) => (socket.link ? [socket.link.node] : []));
   const places = arrange(nodes.map((node) => ({ id: node.id, w: node.w, h: node.h, parents: parents(node) })));
-  const [left, top] = [Math.min(...[...places.values()].map(([x]) => x)), Math.min(...[...places.values()].map(([, y]) => y))];
+  const [left, top] = [...places.values()].reduce(([left, top], [x, y]) => [Math.min(left, x), Math.min(top, y)], [Infinity, Infinity]);
   editor.place(new Map([...places].map(([id, [x, y]]) => [id, [before.x + x - left, before.y + y - top]])));
 }
 

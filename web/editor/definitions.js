@@ -29,7 +29,7 @@ export function neededBy(doc, entries) {
     const name = namedBy(entry);
     if (name === null || wanted.has(name) || !all.has(name)) continue;
     wanted.add(name);
-    waiting.push(...nodesOf(mapOf(all.get(name))).values());
+    for (const inner of nodesOf(mapOf(all.get(name))).values()) waiting.push(inner); // more than a call takes arguments
   }
   return new Map([...all].filter(([name]) => wanted.has(name)));
 }

@@ -22,7 +22,7 @@ export function arrange(boxes, origin = [0, 0]) {
       places.set(box.id, [Math.round(x), Math.round(y)]);
       y += box.h + GAP_Y;
     }
-    x += Math.max(...column.map((box) => box.w)) + GAP_X;
+    x += column.reduce((most, box) => Math.max(most, box.w), 0) + GAP_X;
   }
   return places;
 }
@@ -39,10 +39,10 @@ function depths(boxes) {
       const parents = (boxes.get(id)?.parents ?? []).filter((parent) => boxes.has(parent));
       const waiting = depth.has(id) ? [] : parents.filter((parent) => !depth.has(parent) && !open.has(parent));
       open.add(id);
-      if (waiting.length) stack.push(...waiting);
-      else {
+      for (const parent of waiting) stack.push(parent);
+      if (!waiting.length) {
         stack.pop();
-        if (!depth.has(id)) depth.set(id, Math.max(-1, ...parents.map((parent) => depth.get(parent) ?? -1)) + 1);
+        if (!depth.has(id)) depth.set(id, parents.reduce((most, parent) => Math.max(most, depth.get(parent) ?? -1), -1) + 1);
       }
     }
   }

@@ -144,7 +144,7 @@ export class Scene {
       const parents = (/** @type {NodeView} */ view) => view.inputs.flatMap((socket) => (socket.link ? [socket.link.node] : []));
       const unplaced = new Set(fresh);
       const placed = [...this.nodes.values()].filter((view) => !unplaced.has(view));
-      const bottom = placed.length ? Math.max(...placed.map((view) => view.y + view.h)) + 400 : 0;
+      const bottom = placed.length ? placed.reduce((most, view) => Math.max(most, view.y + view.h), -Infinity) + 400 : 0;
       for (const [id, pos] of arrange(fresh.map((view) => ({ id: view.id, w: view.w, h: view.h, parents: parents(view) })), [0, bottom])) this.auto.set(id, pos);
     }
     for (const view of loose) [view.x, view.y] = this.auto.get(view.id) ?? [0, 0];

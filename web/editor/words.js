@@ -47,6 +47,7 @@ const FILES = {
   "file.kind": "This picture holds no workflow; it was put on a node that loads it.",
   "file.too-large": "{name} is larger than 100 MB.",
   "file.no-workflow": "There is no workflow in this file.",
+  "file.no-name": "“{name}” is no name of a file here.",
   "file.text-too-large": "The workflow in this picture is larger than 100 MB.",
   "file.damaged": "The workflow in this picture is damaged.",
   "file.no-picture-node": "No installed node loads pictures.",

@@ -19,6 +19,8 @@ from engine.values.model import Clip, Model
 
 MOST_TAGS = 1000
 """Of one folder, the most frequent ones; captions in sentences would fill the header."""
+MOST_TAGS_IN_ALL = 10_000
+"""Many folders share them evenly: a header of which nobody reads more than some megabytes is no place for a whole dataset."""
 MOST_TAG_LENGTH = 200
 
 
@@ -98,7 +100,8 @@ def _tags(examples: Iterable[Example]) -> dict[str, dict[str, int]]:
     for example in filter(_is_picture, examples):
         tags = {tag for line in example.captions for part in line.split(",") if (tag := part.strip().lower())}
         counts[_folder(example)].update(tag[:MOST_TAG_LENGTH] for tag in tags)
-    return {folder: dict(tags.most_common(MOST_TAGS)) for folder, tags in counts.items()}
+    most = min(MOST_TAGS, MOST_TAGS_IN_ALL // max(1, len(counts)))
+    return {folder: dict(tags.most_common(most)) for folder, tags in counts.items()}
 
 
 def _buckets(examples: Sequence[Example], sizes: Counter[tuple[int, int]]) -> dict[str, Any]:

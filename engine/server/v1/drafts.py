@@ -100,8 +100,10 @@ async def keep(request: web.Request) -> web.Response:
 @table.add("DELETE", "/drafts/{id}", status=204)
 async def drop(request: web.Request) -> web.Response:
     """Forget a draft: its work was saved, or is not wanted. One that is not there is forgotten already."""
-    path = _path(server_of(request).folders, request.match_info["id"])
-    await asyncio.to_thread(path.unlink, missing_ok=True)
+    server = server_of(request)
+    path = _path(server.folders, request.match_info["id"])
+    async with server.saving:  # not while the same one is being kept
+        await asyncio.to_thread(path.unlink, missing_ok=True)
     return web.Response(status=204)
 
 

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from engine.errors import BadRequest, Conflict, EaselError, Forbidden, MissingFile
 from engine.graph.folders import EXAMPLE_WORKFLOWS, Folders
-from engine.graph.limits import Limits
+from engine.graph.limits import DEFAULT_LIMITS, Limits
 from engine.graph.saving import put_new
 from engine.graph.strict_json import read_json
 from engine.graph.workflow_reader import parse_document
@@ -188,6 +188,8 @@ def _templates() -> Mapping[str, Mapping[str, str]]:
 @lru_cache(maxsize=4096)
 def _own_words(path: str, modified_ns: int, size: int) -> Mapping[str, str]:
     """The title and description that the document gives itself."""
+    if size > DEFAULT_LIMITS.body_bytes:
+        return {}
     try:
         document = json.loads(Path(path).read_bytes())
     except (OSError, ValueError, RecursionError):

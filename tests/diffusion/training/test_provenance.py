@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from engine.diffusion.model_options import prediction
 from engine.diffusion.sampling.prediction import Velocity
-from engine.diffusion.training.provenance import MOST_TAGS, metadata_of_data, metadata_of_models
+from engine.diffusion.training.provenance import MOST_TAGS, MOST_TAGS_IN_ALL, metadata_of_data, metadata_of_models
 from tests.diffusion.training.recipes import recipe
 from tests.diffusion.training.sets import random_set
 
@@ -57,6 +57,18 @@ def test_captions_in_sentences_do_not_fill_the_header(tmp_path):
     captions = tuple(f"sentence {number} {'x' * 1000}" for number in range(2 * MOST_TAGS))
     data = with_examples(random_set(tmp_path, 2), lambda example: replace(example, captions=captions))
     assert len(told(data)["ss_tag_frequency"]) < 300 * MOST_TAGS
+
+
+def test_the_tags_of_many_folders_do_not_fill_it_either(tmp_path):
+    """A header of 32 MB cannot be read again, and the work of hours would be lost with it."""
+    pictures = iter(range(200))
+    captions = (",".join(f"{number} {'x' * 300}" for number in range(2 * MOST_TAGS)),)
+
+    def apart(example):
+        return replace(example, captions=captions, path=str(tmp_path / f"1_{next(pictures)}" / example.name))
+
+    table = json.loads(told(with_examples(random_set(tmp_path, 200), apart))["ss_tag_frequency"])
+    assert len(table) == 200 and sum(map(len, table.values())) == MOST_TAGS_IN_ALL
 
 
 def test_the_model_and_how_its_text_encoder_was_read_are_told(checkpoint):
