@@ -82,7 +82,7 @@ export async function saveAs(app) {
 
 /** @param {App} app @param {string} name @param {number | null} revision that was opened; null to replace whatever is there */
 async function store(app, name, revision) {
-  const shown = app.editor.root;
+  const { root: shown, history } = app.editor;
   const doc = put(await complete(app), ["revision"], Math.max(revisionOf(shown), revision ?? 0) + 1);
   let entry;
   try {
@@ -93,11 +93,13 @@ async function store(app, name, revision) {
     if (answer === 1) return store(app, name, null);
     return answer === 2 ? saveAs(app) : undefined;
   }
-  app.file = { name, title: entry.title, writable: true };
-  app.opened = revisionOf(doc);
-  app.saved = shown;
-  app.drafts?.keep();
-  app.events.emit("saved", null);
+  if (app.editor.history === history) { // else another document was opened meanwhile, which must not be taken for this one
+    app.file = { name, title: entry.title, writable: true };
+    app.opened = revisionOf(doc);
+    app.saved = shown;
+    app.drafts?.keep();
+    app.events.emit("saved", null);
+  }
   app.events.emit("files", null);
   app.say(t("file.saved", { name }));
 }

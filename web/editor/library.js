@@ -76,10 +76,11 @@ export async function publish(app) {
   const present = there ? revisionOf(open(await app.api.workflow(workflow)).doc) : 0;
   const mine = before?.workflow === workflow ? before.revision : 0;
   if (present !== mine && !(await ask(t("library.other-version", { name: given, version: present }), t("file.replace")))) return;
+  const { history } = editor;
   const revision = present + 1;
   await app.api.saveWorkflow(workflow, save(libraryDocument(editor.root, name, revision)), present);
-  const definition = mapOf(definitionsOf(editor.root).get(name));
-  editor.editRoot(put(editor.root, ["subgraphs", name], marked(definition, { workflow, revision })), "Publish");
+  const definition = definitionsOf(editor.root).get(name);
+  if (definition && editor.history === history) editor.editRoot(put(editor.root, ["subgraphs", name], marked(definition, { workflow, revision })), "Publish");
   app.events.emit("saved", null);
   app.say(t("library.published", { name: given, version: revision }));
 }
