@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sqlite3
 import threading
@@ -11,13 +12,13 @@ from pathlib import Path
 
 from engine.graph.database import open_database
 
+log = logging.getLogger("easel.files")
+
 _SETTLED_NS = 2_000_000_000  # a file written more recently may change again under the same time stamp
 _CREATE = """CREATE TABLE IF NOT EXISTS file_digests (
     device INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, digest TEXT NOT NULL,
     PRIMARY KEY (device, inode)
 ) STRICT, WITHOUT ROWID"""
-
-
 _MOST_ROWS = 100_000
 _DEAR_BYTES = 64 << 20
 """When there are too many rows, those of smaller files go: they are quickly read again."""
@@ -49,14 +50,22 @@ class FileDigests:
         return self._find(path.stat())
 
     def _find(self, stat: os.stat_result) -> str | None:
-        with self._lock:
-            query = "SELECT digest FROM file_digests WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?"
-            row = self._open().execute(query, _key(stat)).fetchone()
+        query = "SELECT digest FROM file_digests WHERE device = ? AND inode = ? AND size = ? AND mtime_ns = ?"
+        try:
+            with self._lock:
+                row = self._open().execute(query, _key(stat)).fetchone()
+        except sqlite3.Error as error:
+            log.warning("Digests of files cannot be looked up: %s", error)
+            return None
         return row[0] if row else None
 
     def _keep(self, stat: os.stat_result, digest: str) -> None:
-        with self._lock, self._open() as database:
-            database.execute("INSERT OR REPLACE INTO file_digests VALUES (?, ?, ?, ?, ?)", (*_key(stat), digest))
+        """What cannot be kept, as on a full disk, is computed again the next time."""
+        try:
+            with self._lock, self._open() as database:
+                database.execute("INSERT OR REPLACE INTO file_digests VALUES (?, ?, ?, ?, ?)", (*_key(stat), digest))
+        except sqlite3.Error as error:
+            log.warning("The digest of a file cannot be kept: %s", error)
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:

@@ -12,7 +12,7 @@ from datetime import datetime
 import pytest
 
 from engine.errors import InvalidSettings, MissingFile, UnsafePath
-from engine.graph import Folders, file_digests
+from engine.graph import Folders, file_digests, saving
 from engine.graph.saving import expand_prefix
 
 
@@ -252,6 +252,21 @@ def test_digests_of_small_files_go_when_there_are_too_many(tmp_path, monkeypatch
         assert sorted(size for (size,) in connection.execute("SELECT size FROM file_digests")) == [10, 1_000]
 
 
+def test_a_digest_that_cannot_be_kept_or_looked_up_is_computed_each_time(tmp_path, monkeypatch):
+    """As on a full disk, or where the file of digests is damaged while it is open: who needs a digest gets it."""
+    monkeypatch.setattr(file_digests, "_SETTLED_NS", -(10**12))
+    path = put(tmp_path / "a", b"x")
+    wanted = f"sha256:{hashlib.sha256(b'x').hexdigest()}"
+    digests = file_digests.FileDigests(tmp_path / "digests.sqlite")
+    assert digests.known(path) is None
+    digests._database.execute("PRAGMA query_only = ON")
+    assert (digests.digest(path), digests.known(path)) == (wanted, None)
+    digests._database.execute("PRAGMA query_only = OFF")
+    digests._database.execute("DROP TABLE file_digests")
+    assert (digests.digest(path), digests.known(path)) == (wanted, None)
+    digests.close()
+
+
 def test_counters_go_up_and_start_after_the_highest(folders):
     put(folders.output / "Easel_00041_.png")
     put(folders.output / "Easel_extra_00099_.png")
@@ -314,6 +329,21 @@ def test_a_file_has_its_name_when_it_is_whole_and_not_before(folders, monkeypatc
     assert save(folders, "run")["filename"] == "run_00002_.png"
     assert sorted(os.listdir(folders.output)) == ["run_00001_.png", "run_00002_.png"]
     assert (folders.output / "run_00001_.png").read_bytes() == b"whole"
+
+
+def test_a_name_that_was_taken_for_a_file_that_could_not_come_is_free_again(folders, monkeypatch):
+    def refused(source, target):
+        raise OSError(errno.EPERM, "no hard links")
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "disk full")
+
+    monkeypatch.setattr(os, "link", refused)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="disk full"):
+        patched.setattr(saving.shutil, "move", full)
+        save(folders, "run")
+    assert os.listdir(folders.output) == []
+    assert save(folders, "run")["filename"] == "run_00001_.png"
 
 
 def test_a_prefix_stays_in_its_folder(folders):
