@@ -138,9 +138,11 @@ def test_after_all_that_a_good_state_is_gone_on_from_exactly(trainer, state):
     assert all(torch.equal(value, state.tensors[name]) for name, value in before.items())  # a cache may hold it
 
 
-def test_a_result_of_an_unknown_family_is_refused(state):
+def test_a_result_of_an_unknown_family_or_of_settings_that_are_none_is_refused(state):
     with pytest.raises(InvalidInput, match=r"of an unknown family of models, '\.\./x'"):
         lora_of(record(lambda copy: copy.update(family="../x"))(state))
+    with pytest.raises(InvalidInput, match="cannot be continued: its setting adapter"):
+        lora_of(record(lambda copy: copy["recipe"].update(adapter=5))(state))
 
 
 def test_the_rate_that_a_state_claims_is_not_taken(trainer, state):

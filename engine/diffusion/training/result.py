@@ -8,7 +8,7 @@ from typing import Any
 from engine.diffusion.families import ADAPTERS
 from engine.diffusion.training.provenance import metadata_of_data, metadata_of_models
 from engine.diffusion.training.recipe import Recipe
-from engine.diffusion.training.state import refused
+from engine.diffusion.training.state import made_with, refused
 from engine.values.dataset import TrainingSet
 from engine.values.lora import Lora
 from engine.values.model import Clip, Model
@@ -23,7 +23,7 @@ def lora_of(state: TrainingState, data: TrainingSet | None = None, model: Model 
     family = state.record["family"]
     if family not in ADAPTERS:
         raise refused(f"it is of an unknown family of models, {family!r:.40}")
-    recipe = Recipe.model_validate(state.record["recipe"])
+    recipe = made_with(state)
     metadata = {**metadata_of(recipe, state.step), "ss_base_model_version": ADAPTERS[family].base_model_version}
     if data is not None:
         metadata |= metadata_of_data(data, recipe, state.step)

@@ -64,14 +64,18 @@ def refused(why: str) -> InvalidInput:
     )
 
 
-def check_same(state: TrainingState, recipe: Recipe) -> None:
-    """Raise InvalidInput for a state of other settings, naming one. What was no setting yet when it was made was as it is by default."""
+def made_with(state: TrainingState) -> Recipe:
+    """The settings of a state. What was no setting yet when it was made was as it is by default. Raises InvalidInput for what is none."""
     try:
-        made = Recipe.model_validate(state.record["recipe"])
+        return Recipe.model_validate(state.record["recipe"])
     except ValidationError as error:
         fault = error.errors()[0]
         raise refused(f"its setting {'.'.join(map(str, fault['loc']))} is {fault['input']!r:.40}: {fault['msg']}") from error
-    before, now = (settings.model_dump(mode="json") for settings in (made, recipe))
+
+
+def check_same(state: TrainingState, recipe: Recipe) -> None:
+    """Raise InvalidInput for a state of other settings, naming one."""
+    before, now = (settings.model_dump(mode="json") for settings in (made_with(state), recipe))
     name = next((name for name in now if before[name] != now[name]), None)
     if name is None:
         return
