@@ -26,6 +26,7 @@ from engine.jobs.worker_process import COMMAND
 from engine.log_lines import log_to
 from engine.server import access, pages
 from engine.server.comfy import files, nodes, prompt, queue, socket, system, userdata
+from engine.server.connections import KEPT_SECONDS, Silence, allow_many
 from engine.server.log_book import LogBook
 from engine.server.model_search import ModelSearch
 from engine.server.responses import add_headers, errors_to_json
@@ -40,16 +41,19 @@ log = logging.getLogger("easel.server")
 
 COMFY_ROUTES = (prompt.routes, queue.routes, files.routes, nodes.routes, system.routes, userdata.routes, socket.routes)
 SHUTDOWN_SECONDS = 2.0
+SILENCE = web.AppKey("silence", Silence)
 
 
 def create_app(settings: Settings, *, worker: Sequence[str] = COMMAND) -> web.Application:
     """The application; its parts come to life when it starts. Raises InvalidSettings for settings that are not safe to serve with."""
     access.check_settings(settings)
+    silence = Silence()
     app = web.Application(
-        middlewares=[errors_to_json, access.guard(settings)],
+        middlewares=[silence.heard, errors_to_json, access.guard(settings)],
         client_max_size=int(settings.max_body),
         handler_args={"max_line_size": 32_768},
     )
+    app[SILENCE] = silence
     app.on_response_prepare.append(add_headers)
     for routes in COMFY_ROUTES:
         for route in routes:
@@ -131,14 +135,19 @@ def _records(folders: Folders) -> Callable[[str], list[dict[str, Any]]]:
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; prints the address when it listens."""
     log_to(sys.stderr, settings.log_level)
+    allow_many()
     garbage.collect_rarely()
     asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
     app = create_app(settings)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=False)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=False, keepalive_timeout=KEPT_SECONDS
+    )
     await runner.setup()
+    assert runner.server is not None  # noqa: S101 (it is there from now on)
+    watching = asyncio.create_task(app[SILENCE].watch(runner.server))
     garbage.keep_what_is_there()
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
@@ -156,6 +165,7 @@ async def _serve(settings: Settings) -> None:
         finally:
             address.withdraw(settings.data)
     finally:
+        watching.cancel()
         await runner.cleanup()
 
 

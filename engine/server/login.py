@@ -16,6 +16,8 @@ FAILURE_SECONDS = 1.0
 COOKIE_SECONDS = 30 * 24 * 3600
 LONGEST_FORM = 10_000
 """Bytes. Anyone may send this form: what is longer, or says no length, is not read."""
+PATIENCE_SECONDS = 10.0
+"""How long is waited for the whole form."""
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Easel</title>
@@ -51,4 +53,9 @@ def same(given: str, secret: str) -> bool:
 async def _given(request: web.Request) -> str:
     if (request.content_length or LONGEST_FORM + 1) > LONGEST_FORM:
         return ""
-    return parse_qs((await request.read()).decode(errors="replace")).get("token", [""])[0]
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            body = await request.read()
+    except TimeoutError:
+        return ""
+    return parse_qs(body.decode(errors="replace")).get("token", [""])[0]

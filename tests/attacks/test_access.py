@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 
+from engine.server import login
 from tests.server.serving import make_data, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,3 +60,12 @@ async def test_pages_elsewhere_load_nothing_of_this_server(tmp_path):
             assert response.status == 200  # a link may lead here
         async with api.get("/api/v1/jobs", headers={"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}) as response:
             assert response.status == 200
+
+
+async def test_a_form_that_never_ends_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(login, "PATIENCE_SECONDS", 0.05)
+    async with serving(make_data(tmp_path / "data"), token=TOKEN) as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", api.port)
+        writer.write(FORM + b"\r\nHost: 127.0.0.1\r\nContent-Length: 9000\r\n\r\ntoken=")
+        assert (await asyncio.wait_for(reader.readline(), 60)).split()[1] == b"401"
+        writer.close()

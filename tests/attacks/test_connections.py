@@ -7,7 +7,8 @@ import asyncio
 import aiohttp
 import pytest
 
-from engine.server import sockets
+from engine.server import connections, sockets
+from engine.server.app import SILENCE
 from tests.server.serving import Api, chain, make_data, serving
 
 HANDSHAKE = {
@@ -55,3 +56,34 @@ async def test_a_handshake_that_fails_takes_no_room(tmp_path, monkeypatch) -> No
             assert (await api.request("GET", "/ws?clientId=a")).status == 400  # no upgrade asked for
             assert (await api.request("GET", "/ws", headers={**HANDSHAKE, "Sec-WebSocket-Version": "1"})).status == 400
         assert not (await api.ws_connect("/ws?clientId=a")).closed
+
+
+async def test_connections_that_say_nothing_leave_room_for_those_who_ask(tmp_path, monkeypatch) -> None:
+    """Some send nothing, some a request that never ends. A page that is open stays, and so does its WebSocket."""
+    monkeypatch.setattr(connections, "MOST_SILENT", 3)
+    async with serving(make_data(tmp_path / "data")) as api:
+        server, silence = api.server.runner.server, api.app[SILENCE]
+        page = await api.ws_connect("/ws?clientId=page")
+        asked = await asyncio.open_connection("127.0.0.1", api.port)
+        asked[1].write(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await asked[0].readline()).startswith(b"HTTP/1.1 200")
+        silent = []
+        for number in range(8):
+            silent.append(await asyncio.open_connection("127.0.0.1", api.port))
+            silent[-1][1].write(b"GET / HTTP/1.1\r\nHost: 127." * (number % 2))
+            async with asyncio.timeout(60):
+                while len(server.connections) < number + 3:
+                    await asyncio.sleep(0.01)
+        silence.close_some(server.connections, now=0.0)
+        for reader, _ in silent[:5]:
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        assert not any(reader.at_eof() for reader, _ in silent[5:])
+        silence.close_some(server.connections, now=connections.SILENT_SECONDS)
+        for reader, _ in silent[5:]:
+            assert await asyncio.wait_for(reader.read(), 60) == b""
+        asked[1].write(b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await asyncio.wait_for(asked[0].readuntil(b'"catalogue"'), 60)
+        job = await api.run(chain(2), client_id="page")
+        assert job["outputs"] == {"show": {"text": ["2"]}} and not page.closed
+        for _, writer in (asked, *silent):
+            writer.close()
