@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import aiohttp
 import pytest
 
 from engine.server import connections, sockets
 from engine.server.app import SILENCE
+from engine.server.comfy.socket import HUB
 from tests.server.serving import Api, chain, make_data, serving
 
 HANDSHAKE = {
@@ -47,6 +49,19 @@ async def test_one_too_many_is_refused_with_the_reason(tmp_path, monkeypatch, li
         async with asyncio.timeout(60):
             while (await there[-1].receive_json())["type"] != "executed":
                 continue
+
+
+async def test_a_peer_that_is_gone_without_a_word_is_noticed_in_minutes(tmp_path) -> None:
+    """By the system, which probes connections that are silent."""
+    async with serving(make_data(tmp_path / "data")) as api:
+        talking = await api.ws_connect("/ws?clientId=a")
+        connection = api.app[HUB]._clients["a"]._transport.get_extra_info("socket")
+        assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        seconds, between, times = (
+            connection.getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        )
+        assert seconds + between * times <= 120
+        await talking.close()
 
 
 async def test_a_handshake_that_fails_takes_no_room(tmp_path, monkeypatch) -> None:

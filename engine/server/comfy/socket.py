@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket as tcp
 import uuid
 from typing import Any
 
@@ -19,6 +21,8 @@ HUB = web.AppKey("hub", Hub)
 
 LARGEST_MESSAGE = 4 * 2**20
 LONGEST_ID = 200
+PROBES = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
+"""When a silent peer is asked by TCP whether it is still there (seconds), how often (seconds), and how many times."""
 
 
 @routes.get("/ws")
@@ -38,6 +42,7 @@ async def _talk(request: web.Request, hub: Hub, sid: str) -> web.WebSocketRespon
     transport = request.transport
     if transport is None:
         return socket
+    _probe(transport)
     client = Client(sid, socket, transport)
     hub.add(client)
     try:
@@ -50,6 +55,17 @@ async def _talk(request: web.Request, hub: Hub, sid: str) -> web.WebSocketRespon
     finally:
         hub.remove(client)
     return socket
+
+
+def _probe(transport: asyncio.Transport) -> None:
+    """A peer that is gone without a word, such as a laptop that sleeps, takes room for two minutes and not for hours.
+
+    TCP asks, not a ping of the WebSocket: scripts often read only when they expect something, and would not answer one.
+    """
+    connection = transport.get_extra_info("socket")
+    for name, value in PROBES.items():
+        if hasattr(tcp, name):
+            connection.setsockopt(tcp.IPPROTO_TCP, getattr(tcp, name), value)
 
 
 def _negotiates(client: Client, text: str) -> bool:
