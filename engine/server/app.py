@@ -32,7 +32,7 @@ from engine.server.model_search import ModelSearch
 from engine.server.responses import add_headers, errors_to_json
 from engine.server.sockets import Hub
 from engine.server.state import SERVER, Server
-from engine.server.sweep import sweep_now_and_then
+from engine.server.sweep import sweeping
 from engine.server.thumbnails import Thumbnails
 from engine.server.v1 import TABLES, openapi
 from engine.settings import Settings
@@ -105,11 +105,10 @@ def _running(settings: Settings, worker: Sequence[str]) -> Callable[[web.Applica
                 ModelSearch(folders),
             )
             await jobs.start()
-            sweeping = asyncio.create_task(sweep_now_and_then(folders, settings.max_temp))
             try:
-                yield
+                with sweeping(folders, settings.max_temp):
+                    yield
             finally:
-                sweeping.cancel()
                 await hub.close()
                 await jobs.stop()
                 thumbnails.close()

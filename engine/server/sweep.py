@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.graph.folders import LAYOUT, Folders
@@ -25,14 +25,24 @@ YOUNG_SECONDS = 3600.0
 """Files younger than this stay, however many there are: a job may be about to use them."""
 
 
-async def sweep_now_and_then(folders: Folders, max_temp: int) -> None:
-    """Until it is cancelled."""
-    while True:
-        try:
-            await asyncio.to_thread(sweep, folders, max_temp)
-        except OSError as error:
-            log.warning("The data folder could not be swept: %s", error)
-        await asyncio.sleep(EVERY_SECONDS)
+@contextmanager
+def sweeping(folders: Folders, max_temp: int) -> Iterator[None]:
+    """Sweep now and every few hours, inside of this. By a daemon: a folder of a million files must not keep a server from stopping."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.is_set():
+            try:
+                sweep(folders, max_temp)
+            except OSError as error:
+                log.warning("The data folder could not be swept: %s", error)
+            over.wait(EVERY_SECONDS)
+
+    threading.Thread(target=work, name="sweep", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def sweep(folders: Folders, max_temp: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from engine.graph import Folders
 from engine.graph.saving import part_in
-from engine.server import sweep as sweeping
+from engine.server import sweep as sweep_module
 from engine.server.sweep import sweep
 from tests.server.serving import make_data, serving
 
@@ -60,7 +61,7 @@ def test_files_that_go_meanwhile_do_not_end_the_sweep(folders, monkeypatch):
     """Jobs rename and remove files while their folders are looked through."""
     parts = [file(part_in(folders.input), age=2 * DAY) for _ in range(3)]
     temp = [file(folders.temp / f"{number}.png", age=2 * DAY) for number in range(3)]
-    listed = sweeping._below
+    listed = sweep_module._below
 
     def changing(rooms):
         found = list(listed(rooms))
@@ -68,7 +69,7 @@ def test_files_that_go_meanwhile_do_not_end_the_sweep(folders, monkeypatch):
             path.unlink(missing_ok=True)
         return iter(found)
 
-    monkeypatch.setattr(sweeping, "_below", changing)
+    monkeypatch.setattr(sweep_module, "_below", changing)
     sweep(folders, 0)
     assert not parts[2].exists() and not temp[2].exists()
 
@@ -77,6 +78,19 @@ def test_what_a_person_keeps_stays(folders):
     kept = [file(getattr(folders, room) / "a.png", 5_000, 900 * DAY) for room in ("input", "output", "workflows", "datasets", "user")]
     sweep(folders, 0)
     assert all(path.exists() for path in kept)
+
+
+def test_a_sweep_that_takes_long_keeps_no_server_from_stopping(tmp_path, monkeypatch):
+    begun, done = threading.Event(), threading.Event()
+    monkeypatch.setattr(sweep_module, "sweep", lambda folders, max_temp: (begun.set(), done.wait(600)))
+
+    async def serve():
+        async with serving(make_data(tmp_path / "data")):
+            assert await asyncio.to_thread(begun.wait, 60)
+
+    asyncio.run(serve())
+    assert not done.is_set()
+    done.set()
 
 
 async def test_a_server_sweeps_when_it_starts(tmp_path):
