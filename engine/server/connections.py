@@ -8,7 +8,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterable
-from itertools import islice
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -42,11 +41,15 @@ class Silence:
             await asyncio.sleep(LOOK_SECONDS)
 
     def close_some(self, connections: Iterable[web.RequestHandler], now: float) -> None:
-        """Close those that have been silent for too long, and of too many the oldest. connections: all that are open; now: seconds."""
+        """Close those that have been silent for too long, and of too many the oldest. connections: all that are open; now: seconds.
+
+        Those that are new since the last look do not count yet: when hundreds of clients come at once, none of them had time to ask.
+        """
         found = list(connections)
         self._heard.intersection_update(found)
         self._silent = {one: self._silent.get(one, now) for one in found if one not in self._heard}
-        excess = set(islice(self._silent, max(0, len(self._silent) - MOST_SILENT)))  # in the order in which they came
+        waiting = [one for one, since in self._silent.items() if since < now]  # in the order in which they came
+        excess = set(waiting[: max(0, len(waiting) - MOST_SILENT)])
         for one, since in self._silent.items():
             if one in excess or since <= now - SILENT_SECONDS:
                 one.force_close()

@@ -89,7 +89,9 @@ async def test_connections_that_say_nothing_leave_room_for_those_who_ask(tmp_pat
             async with asyncio.timeout(60):
                 while len(server.connections) < number + 3:
                     await asyncio.sleep(0.01)
-        silence.close_some(server.connections, now=0.0)
+        silence.close_some(server.connections, now=0.0)  # they may be about to ask
+        assert all(one.transport for one in server.connections)
+        silence.close_some(server.connections, now=0.5)
         for reader, _ in silent[:5]:
             assert await asyncio.wait_for(reader.read(), 60) == b""
         assert not any(reader.at_eof() for reader, _ in silent[5:])
