@@ -10,7 +10,7 @@ from pydantic import Field
 
 from engine.errors import BadRequest
 from engine.server.files import find
-from engine.server.imports import FOLDERS, Imported, Importer
+from engine.server.imports import FOLDERS, Importer
 from engine.server.responses import json_response
 from engine.server.state import server_of
 from engine.server.v1.routing import Answer, Query, Table, read_query
@@ -57,8 +57,8 @@ async def read(request: web.Request) -> web.Response:
         data = await request.read()
     catalogue = await server.catalogue.current()
 
-    def imported() -> Imported:
-        return Importer(catalogue, server.folders.listing(FOLDERS), server.limits, server.settings.max_pixels).read(data)
+    def imported() -> web.Response:
+        found = Importer(catalogue, server.folders.listing(FOLDERS), server.limits, server.settings.max_pixels).read(data)
+        return json_response({**vars(found), "problems": [problem.to_json() for problem in found.problems]})
 
-    found = await asyncio.to_thread(imported)
-    return json_response({**vars(found), "problems": [problem.to_json() for problem in found.problems]})
+    return await asyncio.to_thread(imported)

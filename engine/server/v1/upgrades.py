@@ -45,11 +45,11 @@ async def look(request: web.Request) -> web.Response:
     server, body = server_of(request), await request.read()
     catalogue = await server.catalogue.current()
 
-    def found() -> dict[str, Any]:
+    def found() -> web.Response:
         workflow = parse_document(read_json(body, server.limits, nan=True), server.limits, checked=True)
-        return {"upgrades": [_told(upgrade) for upgrade in upgrades(workflow, catalogue)]}
+        return json_response({"upgrades": [_told(upgrade) for upgrade in upgrades(workflow, catalogue)]})
 
-    return json_response(await asyncio.to_thread(found))
+    return await asyncio.to_thread(found)
 
 
 def _told(upgrade: Upgrade) -> dict[str, Any]:
