@@ -7,6 +7,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from .conftest import ROOT, Canvas, Server, new_context, ready
+from .test_files import OLD
 
 pytestmark = pytest.mark.browser
 
@@ -21,6 +22,7 @@ CHECK = """async () => {
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme: str) -> None:
     assert AXE.is_file(), "axe-core is missing: make node_modules/installed"
+    server.rest()
     (server.data / "output").mkdir(exist_ok=True)
     Image.new("RGB", (64, 64), "red").save(server.data / "output" / "red.png")
     context = new_context(browser, viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
@@ -60,6 +62,14 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     page.get_by_role("dialog", name="Paint a mask").wait_for()
     found["mask"] = page.evaluate(CHECK)
     page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.evaluate("() => { easel.does('recover'); }")
+    page.get_by_role("dialog", name="Unsaved work").wait_for()
+    found["unsaved"] = page.evaluate(CHECK)
+    page.keyboard.press("Escape")
+    page.evaluate("(old) => easel.openText(old, { name: '', title: 'Old', writable: false })", OLD)
+    page.get_by_role("dialog", name="Newer versions of nodes").wait_for()
+    found["upgrades"] = page.evaluate(CHECK)
     page.keyboard.press("Escape")
     page.evaluate("easel.say('Something is wrong', 'error', 'A hint')")
     found["message"] = page.evaluate(CHECK)

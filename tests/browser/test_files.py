@@ -253,6 +253,7 @@ def test_a_missing_model_is_found_under_another_name_by_its_content(canvas: Canv
     drop(canvas, "lost.json", json.dumps(document).encode())
     expect(page.locator("#news")).to_contain_text("lost.safetensors is not here")
     page.get_by_role("button", name="Look for it").click()
+    expect(page.locator("dialog.missing-models h2")).to_have_text("Models that are not here")
     line = page.locator("dialog.missing-models li")
     expect(line).to_contain_text(re.compile("is here as|are not yet|is not yet"))
     if line.get_by_role("button", name="Read them").is_visible():

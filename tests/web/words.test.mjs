@@ -81,6 +81,17 @@ test("no word that a person sees stands outside the table", () => {
   assert.deepEqual([...page.matchAll(/(?:aria-label|title|placeholder|alt)="([^"]+)"/g)].map((match) => match[1]), []);
 });
 
+test("no key of the table stands twice", () => {
+  const keys = [];
+  const look = (node) => {
+    if (ts.isPropertyAssignment(node) && ts.isStringLiteral(node.name)) keys.push(node.name.text);
+    ts.forEachChild(node, look);
+  };
+  look(ts.createSourceFile("words.js", readFileSync(new URL("editor/words.js", WEB), "utf8"), ts.ScriptTarget.Latest));
+  assert.ok(keys.length > 300);
+  assert.deepEqual(keys.filter((key, at) => keys.indexOf(key) !== at), []);
+});
+
 test("every word of the table is used", () => {
   const all = sources().map((source) => source.text).join("\n") + readFileSync(new URL("index.html", WEB), "utf8");
   const begins = [...all.matchAll(/`([a-z.-]+\.)\$\{/g)].map((match) => match[1]);

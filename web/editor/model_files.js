@@ -74,31 +74,31 @@ export function offerFiles(app) {
   const { root, catalogue } = app.editor;
   const missing = missingOf(root, catalogue);
   if (!missing.length) return;
-  const text = counted("models.missing", missing.length, { name: missing[0].name });
-  app.notices.say({ text, actions: [{ title: t("models.look"), act: () => app.guard(() => showMissing(app)) }] });
+  const text = counted("missing.some", missing.length, { name: missing[0].name });
+  app.notices.say({ text, actions: [{ title: t("missing.look"), act: () => app.guard(() => showMissing(app)) }] });
 }
 
 /** Look for each missing file by its SHA-256, and offer what is found. @param {App} app */
 export function showMissing(app) {
   const { editor } = app;
   const missing = missingOf(editor.root, editor.catalogue);
-  if (!missing.length) return app.say(t("models.none-missing"));
-  const { dialog, form } = openDialog(t("models.title"));
+  if (!missing.length) return app.say(t("missing.none"));
+  const { dialog, form } = openDialog(t("missing.title"));
   dialog.classList.add("missing-models");
   const list = Object.assign(document.createElement("ul"), { className: "entries" });
   list.append(...missing.map((file) => lineOf(app, file, dialog)));
   const row = Object.assign(document.createElement("div"), { className: "answers" });
   row.append(Object.assign(document.createElement("button"), { textContent: t("page.close"), className: "primary" }));
   form.append(
-    Object.assign(document.createElement("h2"), { textContent: t("models.title") }),
-    Object.assign(document.createElement("p"), { className: "dim", textContent: t("models.about") }), list, row,
+    Object.assign(document.createElement("h2"), { textContent: t("missing.title") }),
+    Object.assign(document.createElement("p"), { className: "dim", textContent: t("missing.about") }), list, row,
   );
 }
 
 /** @param {App} app @param {Missing} file @param {HTMLDialogElement} dialog */
 function lineOf(app, file, dialog) {
   const line = document.createElement("li");
-  const words = document.createElement("span");
+  const words = Object.assign(document.createElement("span"), { className: "what" });
   words.append(Object.assign(document.createElement("span"), { textContent: file.name }), document.createElement("small"));
   const state = /** @type {HTMLElement} */ (words.lastElementChild);
   state.setAttribute("role", "status");
@@ -110,13 +110,13 @@ function lineOf(app, file, dialog) {
     const [name] = names;
     act.hidden = name === undefined && (left === 0 || read);
     if (name !== undefined) {
-      state.textContent = t("models.here", { name });
-      act.textContent = t("models.take");
+      state.textContent = t("missing.here", { name });
+      act.textContent = t("missing.take");
       act.onclick = () => take(app, file, name, line);
-    } else if (left === 0) state.textContent = t("models.nowhere", { folder: file.folder });
+    } else if (left === 0) state.textContent = t("missing.nowhere", { folder: file.folder });
     else {
-      state.textContent = counted(read ? "models.reading" : "models.unread", left);
-      act.textContent = t("models.read");
+      state.textContent = counted(read ? "missing.reading" : "missing.unread", left);
+      act.textContent = t("missing.read");
       act.onclick = () => app.guard(() => look(true));
       if (read) setTimeout(() => app.guard(() => look(true)), PATIENCE);
     }
@@ -130,6 +130,6 @@ function take(app, file, name, line) {
   const { editor } = app;
   if (editor.inside) editor.enter([]);
   editor.editRoot(withFile(editor.root, editor.catalogue, file, name), "Take another file");
-  const told = Object.assign(document.createElement("span"), { textContent: t("models.taken", { from: file.name, to: name }) });
+  const told = Object.assign(document.createElement("span"), { textContent: t("missing.taken", { from: file.name, to: name }) });
   line.replaceChildren(told);
 }

@@ -66,9 +66,11 @@ export async function showUnsaved(app) {
   const none = Object.assign(document.createElement("p"), { className: "dim", textContent: t("draft.none"), hidden: found.length > 0 });
   for (const item of found) {
     const line = document.createElement("li");
-    const take = Object.assign(document.createElement("button"), { type: "button", title: t("draft.recover") });
+    const words = Object.assign(document.createElement("span"), { className: "what" });
     const about = t("draft.about", { when: when(item), where: t(item.text === undefined ? "draft.elsewhere" : "draft.here") });
-    take.append(Object.assign(document.createElement("span"), { textContent: item.file.title }), Object.assign(document.createElement("small"), { textContent: about }));
+    words.append(Object.assign(document.createElement("span"), { textContent: item.file.title }), Object.assign(document.createElement("small"), { textContent: about }));
+    const take = Object.assign(document.createElement("button"), { type: "button", textContent: t("draft.recover") });
+    take.setAttribute("aria-label", t("draft.recover-it", { title: item.file.title }));
     take.addEventListener("click", () => {
       close();
       app.guard(() => recover(app, item));
@@ -80,7 +82,7 @@ export async function showUnsaved(app) {
       line.remove();
       none.hidden = list.childElementCount > 0;
     }));
-    line.append(take, discard);
+    line.append(words, take, discard);
     list.append(line);
   }
   const row = Object.assign(document.createElement("div"), { className: "answers" });

@@ -107,6 +107,11 @@ def models_of(document: Mapping[str, Any], graphs: Iterable[Mapping[str, Any]]) 
     for model in told:
         named = model if isinstance(model, dict) else {}
         directory, name, digest, kind = (str(named.get(key)) for key in ("directory", "name", "hash", "hash_type"))
-        if kind.lower() == "sha256" and _SHA256.fullmatch(digest.lower()) and isinstance(named.get("name"), str):
+        if (
+            kind.lower() == "sha256"
+            and _SHA256.fullmatch(digest.lower())
+            and isinstance(named.get("name"), str)
+            and isinstance(named.get("directory"), str)
+        ):
             found[f"{directory}/{name}"] = f"sha256:{digest.lower()}"
     return found
