@@ -4,7 +4,7 @@ import { test } from "node:test";
 globalThis.navigator ??= /** @type {any} */ ({ platform: "" }); // node knows it since version 21
 const { addNode, connect, entryOf, inputsOf, nodesOf } = await import("../../web/editor/document.js");
 const { read } = await import("../../web/editor/json.js");
-const { chosen, told } = await import("../../web/panels/log.js");
+const { chosen, goesOn, told } = await import("../../web/panels/log.js");
 const { mostStrokes } = await import("../../web/panels/mask_editor.js");
 const { startsIn } = await import("../../web/panels/queue.js");
 const { listen } = await import("../../web/panels/stream.js");
@@ -34,6 +34,8 @@ test("the log is chosen by level, words, job and node", () => {
   assert.deepEqual(texts({ node: "big" }), ["it broke"], "what lies in a subgraph is part of it");
   assert.deepEqual(texts({ job: "b", node: "scale" }), []);
   assert.deepEqual(told(lines, "job"), ["b", "a"]);
+  const [first, second] = [{ ...line("error", "it broke"), number: 4 }, { ...line("error", "  Traceback"), number: 5 }];
+  assert.deepEqual([goesOn(second, first), goesOn(second, { ...first, number: 3 }), goesOn(first, second), goesOn(second, undefined)], [true, false, false, false]);
   assert.deepEqual(told(lines, "node"), ["bigger", "big:scale", "scale"]);
 });
 

@@ -45,6 +45,6 @@ test("what does not fit a setting is not taken, from whoever it comes", () => {
 
 test("every setting has its words, and each of its choices", () => {
   for (const [name, setting] of Object.entries(SETTINGS)) {
-    for (const key of [name, `${name}.hint`, ...(setting.choices ?? []).map((choice) => `${name}.${choice}`)]) assert.ok(WORDS[`settings.${key}`], key);
+    for (const key of [name, ...(setting.choices ?? []).map((choice) => `${name}.${choice}`)]) assert.ok(WORDS[`settings.${key}`], key);
   }
 });

@@ -197,8 +197,8 @@ const PANELS = {
 
 const SETTINGS = {
   "settings.group.look": "Look", "settings.group.canvas": "Canvas", "settings.group.text": "Texts", "settings.group.results": "Results", "settings.group.keys": "Keys",
-  "settings.theme": "Theme", "settings.theme.hint": "The colours of the page and of the canvas", "settings.theme.system": "As the system", "settings.theme.dark": "Dark", "settings.theme.light": "Light",
-  "settings.links": "Links", "settings.links.hint": "How links are drawn", "settings.links.curve": "Curves", "settings.links.straight": "Straight lines", "settings.links.square": "Right angles", "settings.links.hidden": "Only of chosen nodes",
+  "settings.theme": "Theme", "settings.theme.system": "As the system", "settings.theme.dark": "Dark", "settings.theme.light": "Light",
+  "settings.links": "Links", "settings.links.curve": "Curves", "settings.links.straight": "Straight lines", "settings.links.square": "Right angles", "settings.links.hidden": "Only of chosen nodes",
   "settings.minimap": "Mini-map", "settings.minimap.hint": "All of the graph in the corner; a click there goes to a place",
   "settings.wheel": "Wheel", "settings.wheel.hint": "For a trackpad: two fingers move the view, pinching zooms. Ctrl and the wheel always zooms", "settings.wheel.zoom": "Zooms", "settings.wheel.pan": "Moves the view",
   "settings.snap": "Snap to the grid", "settings.snap.hint": "Where nodes are moved to; Shift does it while dragging",

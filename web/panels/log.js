@@ -43,6 +43,9 @@ export const told = (lines, part) => [...new Set(lines.map((line) => line[part])
 /** @param {Line} line */
 const asText = (line) => `${new Date(line.time * 1000).toISOString()} ${[line.source, line.level, line.name, line.job && `job=${line.job}`, line.node && `node=${line.node}`].filter(Boolean).join(" ")}: ${line.text}`;
 
+/** Whether a line belongs to the one before, as those of a traceback do. @param {Line} line @param {Line | undefined} before */
+export const goesOn = (line, before) => before !== undefined && line.text.startsWith("  ") && line.number === before.number + 1 && line.source === before.source;
+
 /** A choice among ids. @param {string} label @param {string} all what stands for no id @param {(id: string) => string} title */
 function idSelect(label, all, title) {
   const select = el("select", { "aria-label": label });
@@ -90,8 +93,8 @@ export function mount(element, app) {
     const low = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     jobs.offer(told(lines, "job"));
     nodes.offer(told(lines.filter((line) => !jobs.select.value || line.job === jobs.select.value), "node"));
-    const rows = found().slice(-SHOWN).map((line) => el("li", { class: line.number === sought ? `${line.level} sought` : line.level, tabIndex: -1 },
-      el("small", { class: "dim" }, [clock(line), line.source === "worker" ? t("log.worker") : t("log.server"), line.name, line.node && (app.editor.titleOf(line.node) || line.node)].filter(Boolean).join(" ")),
+    const rows = found().slice(-SHOWN).map((line, at, shown) => el("li", { class: [line.level, line.number === sought && "sought", goesOn(line, shown[at - 1]) && "goes-on"].filter(Boolean).join(" "), tabIndex: -1 },
+      !goesOn(line, shown[at - 1]) && el("small", { class: "dim" }, [clock(line), line.source === "worker" ? t("log.worker") : t("log.server"), line.name, line.node && (app.editor.titleOf(line.node) || line.node)].filter(Boolean).join(" ")),
       el("span", {}, line.text)));
     list.replaceChildren(...(rows.length ? rows : [el("li", { class: "dim" }, t("log.none"))]));
     if (low) list.scrollTop = list.scrollHeight; // it stays at the end, unless somebody reads further up

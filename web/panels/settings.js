@@ -1,7 +1,7 @@
 // The settings panel, made from the table in web/editor/settings.js.
 
 import { SETTINGS } from "../editor/settings.js";
-import { t } from "../editor/words.js";
+import { t, WORDS } from "../editor/words.js";
 import { button, confirmed, el } from "./dom.js";
 
 /** @typedef {import("../editor/app.js").App} App */
@@ -24,9 +24,9 @@ function control(app, name) {
   const { settings } = app;
   const setting = /** @type {import("../editor/settings.js").Setting} */ (SETTINGS[name]);
   const set = (/** @type {any} */ value) => app.guard(() => settings.set(name, value));
-  const hint = el("small", { class: "dim", id: `setting-${name}` }, said(`${name}.hint`));
+  const hint = `settings.${name}.hint` in WORDS ? el("small", { class: "dim", id: `setting-${name}` }, said(`${name}.hint`)) : null; // not all need one
   const row = (/** @type {string} */ kind, /** @type {HTMLElement[]} */ ...parts) => el("div", {}, el("label", { class: kind }, ...parts), hint);
-  const described = { "aria-describedby": hint.id, data: { setting: name } };
+  const described = { ...(hint ? { "aria-describedby": hint.id } : {}), data: { setting: name } };
   if ("choices" in setting) {
     const select = el("select", { ...described, on: { change: () => set(select.value) } }, ...setting.choices.map((choice) => new Option(said(`${name}.${choice}`), choice)));
     return { row: row("field", el("span", {}, said(name)), select), show: () => (select.value = String(settings.get(name))) };
