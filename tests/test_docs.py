@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import typer
 
 from engine.cli.main import app
+from engine.graph.catalogue import NodeInfo
 from engine.graph.registry import Registry
 from engine.server.app import create_app
 from engine.settings import load
@@ -37,11 +40,26 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [link for link in links if not (page.parent / link).exists()]
 
 
-def test_every_node_is_explained() -> None:
+@pytest.fixture(scope="module")
+def nodes() -> Mapping[str, NodeInfo]:
     registry = Registry()
     registry.load_package("nodes")
     assert registry.failures == {}
-    assert not [info.id for info in registry.catalogue().nodes.values() if not info.help]
+    return registry.catalogue().nodes
+
+
+def test_every_node_is_explained(nodes: Mapping[str, NodeInfo]) -> None:
+    assert not [info.id for info in nodes.values() if not info.help]
+
+
+def test_the_nodes_in_the_example_of_the_format_have_the_inputs_it_names(nodes: Mapping[str, NodeInfo]) -> None:
+    page = (ROOT / "docs" / "workflow_format.md").read_text("utf-8")
+    example = json.loads(re.search(r"```json\n(.*?)```", page, re.DOTALL)[1])  # type: ignore[index]
+    written = [*example["nodes"].values(), *(node for part in example["subgraphs"].values() for node in part["nodes"].values())]
+    for node in written:
+        name = node["class_type"]
+        known = example["subgraphs"][name[9:]]["inputs"] if name.startswith("subgraph:") else {each.name for each in nodes[name].inputs}
+        assert set(node["inputs"]) <= set(known), name
 
 
 def test_every_route_is_documented(tmp_path: Path) -> None:

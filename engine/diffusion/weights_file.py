@@ -88,7 +88,9 @@ def _check_start(path: Path, start: bytes, length: int, size: int) -> None:
         if start.startswith(magic):
             raise ModelFormatError(f"{named(path)} is not a safetensors file but {what}.", hint="Use the model's safetensors version.")
     if len(start) < 10 or start[8:9] != b"{" or length < 2:
-        raise ModelFormatError(f"{named(path)} is not a safetensors file: it starts with {start[:16].hex(' ')}.", hint="Use another.")
+        raise ModelFormatError(
+            f"{named(path)} is not a safetensors file: it starts with {start[:16].hex(' ')}.", hint="Use a .safetensors file."
+        )
     if length > HEADER_LIMIT:
         raise ModelFormatError(f"{named(path)} claims a header of {length:,} bytes; at most {HEADER_LIMIT:,} are read.", hint=_AGAIN)
     if 8 + length > size:

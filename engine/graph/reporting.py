@@ -95,7 +95,8 @@ class Report:
         self.record(step, reason, cached=cached, seconds=seconds)
 
     def failed(self, step: Step, error: EaselError) -> None:
-        details = error.details
+        """A node failed, or could not begin; `log_id` is under what this stands in the log."""
+        error.details = details = {"log_id": log_id(), **error.details}
         self._node(
             NodeFailedEvent, step, class_type=_class_type(step), error=error.to_json(),
             exception_type=details.get("exception_type", type(error).__name__), traceback=tuple(details.get("traceback", ())),
@@ -189,8 +190,7 @@ def _class_type(step: Step) -> str:
 
 
 def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> EaselError:
-    """The typed error of a node that raised: its own if it is one, else NodeFailed with what was raised, where, and with what inputs, and
-    under which `log_id` it stands in the log."""
+    """The typed error of a node that raised: its own if it is one, else NodeFailed with what was raised, where, and with what inputs."""
     place = error.__traceback__
     while place is not None and place.tb_next is not None and place.tb_frame.f_code.co_filename.startswith(_OWN_FOLDER):
         place = place.tb_next
@@ -212,7 +212,6 @@ def failure_of(step: Step, error: BaseException, values: dict[str, Any]) -> Ease
         "exception_type": f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
         "traceback": lines,
         "inputs": {key: short_text(value) for key, value in values.items()},
-        "log_id": log_id(),
         **{key: short_text(value) if json_fault(value) else value for key, value in typed.details.items()},
     }
     return typed

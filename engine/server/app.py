@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
@@ -153,9 +154,12 @@ async def _serve(settings: Settings) -> None:
         try:
             await site.start()
         except OSError as error:
-            raise InvalidSettings(
-                f"The address {settings.host}:{settings.port} cannot be used: {error.strerror}", hint="Give another --host or --port."
-            ) from error
+            where = f"{settings.host}:{settings.port}"
+            if error.errno == errno.EADDRINUSE:
+                raise InvalidSettings(
+                    f"The address {where} is taken by another program.", hint="End it, or give another --port; 0 takes a free one."
+                ) from error
+            raise InvalidSettings(f"The address {where} cannot be used: {error.strerror}", hint="Give another --host or --port.") from error
         url = _url(settings.host, runner.addresses[0][1])
         address.publish(settings.data, url)
         try:

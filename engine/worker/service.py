@@ -51,6 +51,8 @@ class Service:
         self._channel.send({"type": "catalogue"}, (self._runtime.catalogue().model_dump_json().encode(),))
         threading.Thread(target=self._receive, args=(loop,), name="easel-receive", daemon=True).start()
         garbage.keep_what_is_there()
+        for module, reason in self._runtime.registry.failures.items():
+            log.error("The nodes of %s are not there: %s", module, reason)
         self._channel.send({"type": "ready", "about": self._runtime.about()})
         while (frame := await self._inbox.get()) is not None:
             await self._handle(frame)
@@ -142,6 +144,8 @@ class Service:
                 attempt=head["attempt"],
                 workflow=_workflow_name(extra),
             )
+            if not finished:
+                raise RuntimeError("the run ended, but its end was not told")
         except Exception as error:  # a fault of the engine itself: the job fails, the worker goes on
             told = _describe(error)
             log.exception("Log id %s: the job could not be run", told["details"].setdefault("log_id", log_id()))

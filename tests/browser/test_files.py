@@ -68,6 +68,37 @@ def test_a_dropped_picture_without_a_graph_is_put_on_a_node(canvas: Canvas, serv
     assert (server.data / "input" / "plain.png").is_file()
 
 
+def test_a_dropped_picture_of_automatic1111_opens_as_the_graph_that_its_text_tells(canvas: Canvas) -> None:
+    text = "a red circle\nNegative prompt: blurry\nSteps: 7, Sampler: Euler, CFG scale: 4, Seed: 5, Size: 128x128, Model: tiny-shapes"
+    drop(canvas, "00005-5.png", picture(parameters=text), "image/png")
+    expect(canvas.page.locator("#title")).to_have_text("00005-5")
+    sampler = canvas.page.locator("#outline li[data-id=sampler]")
+    expect(sampler).to_contain_text("steps 7")
+    expect(sampler).to_contain_text("seed 5")
+
+
+def test_an_empty_graph_says_how_to_begin_and_a_link_offers_what_most_graphs_have_next(canvas: Canvas) -> None:
+    page = canvas.page
+    expect(page.locator("#empty")).to_be_hidden()
+    page.click("#file")
+    page.get_by_role("menuitem", name="New workflow").click()
+    expect(page.locator("#empty")).to_contain_text("Double click to add a node")
+    page.mouse.dblclick(500, 300)
+    page.keyboard.type("load checkpoint")
+    page.keyboard.press("Enter")
+    expect(canvas.nodes).to_have_count(1)
+    expect(page.locator("#empty")).to_be_hidden()
+    for slot, expected in enumerate(["KSampler", "CLIPEncode", "VAEDecode"]):
+        canvas.drag(canvas.output("load_checkpoint", slot), (1150, 650))
+        expect(page.locator("#found li").first).to_have_attribute("data-id", expected)
+        page.keyboard.press("Escape")
+
+
+def test_a_file_that_is_no_workflow_is_named(canvas: Canvas) -> None:
+    drop(canvas, "notes.txt", b"buy paint")
+    expect(canvas.page.locator("#problems")).to_contain_text("notes.txt is no picture and cannot be read as a workflow. Line 1")
+
+
 def test_hostile_files_run_nothing_and_lose_nothing(canvas: Canvas, server: Server) -> None:
     page = canvas.page
     before = jobs(server)

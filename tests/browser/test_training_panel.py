@@ -118,6 +118,23 @@ def test_a_picture_that_leads_elsewhere_is_named_and_the_others_are_shown(page: 
     expect(page.locator(".dataset .fault")).to_have_text("Left out: secret.png")
 
 
+def test_caption_files_come_with_their_pictures(page: Page, data: Path, tmp_path: Path) -> None:
+    files = pictures(tmp_path, 2)
+    (tmp_path / "1.txt").write_text("a purple sks shape\n")
+    (tmp_path / "lonely.txt").write_text("of nothing")
+    page.click('[data-panel="training"]')
+    page.get_by_role("button", name="New…").click()
+    page.get_by_label("Name of the folder").fill("captioned")
+    page.get_by_role("button", name="Make").click()
+    page.get_by_label("Words that stand for the subject").fill("sks shape")
+    page.locator('.fields button[type="submit"]').click()
+    expect(page.locator("#problems")).to_contain_text("There is no picture to train on in “captioned”")
+    page.set_input_files('.dataset input[type="file"]', [str(tmp_path / "1.txt"), str(tmp_path / "lonely.txt"), *files])
+    expect(page.locator(".picture textarea").nth(1)).to_have_value("a purple sks shape")
+    expect(page.locator("#problems")).to_contain_text("lonely.txt belongs to no picture here")
+    assert (data / "datasets/captioned/1.txt").read_text() == "a purple sks shape"
+
+
 def test_a_picture_that_is_refused_keeps_no_other_away(page: Page, tmp_path: Path) -> None:
     first, second = pictures(tmp_path, 2)
     broken = tmp_path / "broken.png"

@@ -46,6 +46,14 @@ async def break_later(ctx: Context) -> Shown:
     await asyncio.sleep(0.01)
     ctx.log.warning("%s begins", ctx.node_id)
     raise ValueError("late")
+
+def stamp(words: str) -> str:
+    raise InvalidInput(words, hint="Write nothing.")
+
+@node("BreakBefore", category="test", output_node=True, fingerprint=stamp)
+def break_before(words: str) -> Shown:
+    """Fail before it begins."""
+    return Shown({"text": [words]})
 '''
 
 
@@ -163,6 +171,28 @@ async def test_what_a_node_says_and_why_it_failed_is_found_by_its_job_and_by_its
                 assert len(told) == 1 and told[0]["level"] == "error" and text in told[0]["text"]
                 assert any("Traceback" in line["text"] for line in lines) == (node != "second")
         assert len({failure["error"]["details"]["log_id"] for job in jobs for failure in job["failures"]}) == 6
+
+
+async def test_a_file_of_nodes_that_cannot_be_read_is_told_with_the_reason(tmp_path):
+    data = make_data(tmp_path / "data")
+    (data / "custom_nodes" / "half.py").write_text("def half(:\n")
+    async with serving(data) as api, asyncio.timeout(60):
+        wanted = "The nodes of easel_custom_nodes.half are not there: SyntaxError"
+        while not [line for line in await lines_of(api, "") if wanted in line["text"] and line["level"] == "error"]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_node_that_cannot_begin_fails_and_is_found_by_its_id_too(tmp_path):
+    data = make_data(tmp_path / "data")
+    (data / "custom_nodes" / "break.py").write_text(BREAK)
+    async with serving(data) as api:
+        nodes = {"before": {"class_type": "BreakBefore", "inputs": {"words": "no such file"}}}
+        job = await over(api, (await submit(api, easel(nodes)))["id"])
+        assert job["state"] == "failed" and [failure["node_id"] for failure in job["failures"]] == ["before"]
+        name = job["failures"][0]["error"]["details"]["log_id"]
+        async with asyncio.timeout(60):
+            while f"Log id {name}: no such file Write nothing." not in await text_of(api, job["id"]):
+                await asyncio.sleep(0.01)
 
 
 async def lines_of(api, job: str, node: str = "") -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import { put } from "./document.js";
 import { placeImage } from "./images.js";
-import { numberOf, read } from "./json.js";
+import { NotJson, numberOf, read } from "./json.js";
 import { ask, askText } from "./dialogs.js";
 import { stamped } from "./requires.js";
 import { t } from "./words.js";
@@ -39,16 +39,21 @@ export async function openFile(app, file, at) {
   const title = file.name.replace(/\.\w+$/, "").slice(0, 100) || t("page.untitled");
   const picture = /^image\//.test(file.type) || /\.(png|webp|jpe?g|gif|bmp)$/i.test(file.name);
   if (file.size > LARGEST) throw new NotAWorkflow(t("file.too-large", { name: file.name.slice(0, 80) }));
-  if (!picture) return app.openText(await file.text(), { name: "", title, writable: false });
+  if (!picture) {
+    try {
+      return await app.openText(await file.text(), { name: "", title, writable: false });
+    } catch (error) {
+      if (!(error instanceof NotJson)) throw error;
+      throw new NotAWorkflow(t("file.not-json", { name: file.name.slice(0, 80), why: error.message }));
+    }
+  }
   const { textOfPicture } = await import("./png.js");
   const text = textOfPicture(new Uint8Array(await file.arrayBuffer()));
   if (text !== null) return app.openText(await text, { name: "", title, writable: false });
-  if (!/png$/i.test(file.type)) {
-    try {
-      return app.openFound(await imported(app, file), { name: "", title, writable: false });
-    } catch (error) {
-      if (!(error instanceof NotAWorkflow || error instanceof app.api.Refused)) throw error;
-    }
+  try {
+    return app.openFound(await imported(app, file), { name: "", title, writable: false });
+  } catch (error) {
+    if (!(error instanceof NotAWorkflow || error instanceof app.api.Refused)) throw error;
   }
   app.say(t("file.kind"));
   return placeImage(app, file, at);

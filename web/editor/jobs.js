@@ -158,7 +158,8 @@ export class Jobs {
     const running = going.find((job) => job.state === "running");
     if (!running) return undefined;
     const graph = JSON.parse(await api.jobWorkflow(running.id));
-    if (!this.followed && Object.keys(graph.nodes ?? graph).every((id) => nodesOf(doc).has(id))) this.follow(running.id, doc);
+    const nodes = Object.keys(graph.nodes ?? graph);
+    if (!this.followed && nodes.length === nodesOf(doc).size && nodes.every((id) => nodesOf(doc).has(id))) this.follow(running.id, doc);
     return undefined;
   }
 }

@@ -329,7 +329,7 @@ function wantedWidth(title, inputs, outputs, texts) {
   const left = Math.max(0, ...inputs.filter((socket) => !socket.widget).map((socket) => socket.label.length));
   const right = Math.max(0, ...outputs.map((output) => output.name.length));
   const rows = inputs.filter((socket) => socket.widget).map((socket) => Math.min(46, socket.label.length + String(socket.link ? "" : (socket.value ?? "")).length + 7));
-  return Math.round(Math.max(200, texts ? 320 : 0, title.length * 7.6 + 50, (left + right) * LETTER + 60, Math.max(0, ...rows) * LETTER + 30));
+  return Math.round(Math.max(200, texts ? 320 : 0, title.length * 8.7 + 50, (left + right) * LETTER + 60, Math.max(0, ...rows) * LETTER + 30));
 }
 
 /** @param {Map<string, any>} doc @param {Made} made @param {boolean} bent @param {import("./links.js").Shape} shape @returns {LinkView[]} */

@@ -13,6 +13,8 @@ import { t } from "./words.js";
 /** @typedef {import("./linking.js").Drag} Drag */
 
 const USED = "easel.used";
+/** What most graphs are made of: first among equals until a person has used others. */
+const USUAL = new Set(["LoadCheckpoint", "CLIPEncode", "KSampler", "EmptyLatent", "VAEDecode", "SaveImage", "LoadImage", "VAEEncode", "LoraLoader"]);
 
 /** @returns {Record<string, number>} how often each node was added */
 const used = () => recallObject(localStorage, USED);
@@ -66,7 +68,7 @@ function literal(value, type) {
 
 /** @param {NodeInfo} info */
 const sockets = (info) => {
-  const kinds = (/** @type {{type: string}[]} */ list) => [...new Set(list.map((item) => item.type.split(",")[0]).filter((type) => !["INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"].includes(type)))].join(" ");
+  const kinds = (/** @type {{type: string}[]} */ list) => [...new Set(list.map((item) => item.type.split(",")[0].replace(/^\$.*/, "*")).filter((type) => !["INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"].includes(type)))].join(" ");
   return [kinds(info.inputs), kinds(info.outputs)].filter(Boolean).join(" → ");
 };
 
@@ -80,7 +82,7 @@ function chooseNode(app, label, fitting, take, others = []) {
     entries: (query) => {
       const words = wordsOf(query);
       const nodes = [...editor.catalogue.nodes.values()].filter(fitting).map((info) => ({
-        points: score(info, words) * 10 + Math.min(9, often[info.id] ?? 0),
+        points: score(info, words) * 10 + Math.min(9, often[info.id] ?? Number(USUAL.has(info.id))),
         entry: { id: info.id, title: info.display_name, detail: info.category, note: sockets(info), help: info.help.split("\n\n")[0], run: () => take(info.id) },
       }));
       const shared = others.map((entry) => ({ points: rank(words, entry.title.toLowerCase(), `${entry.title} ${entry.detail} ${entry.help}`.toLowerCase()) * 10, entry }));
@@ -93,7 +95,7 @@ function chooseNode(app, label, fitting, take, others = []) {
 
 /** @param {import("./app.js").App} app @param {[number, number]} at of the world @param {Drag} [drag] */
 export function search(app, at, drag) {
-  const label = drag ? t(drag.backwards ? "search.gives" : "search.takes", { type: drag.type }) : t("search.add");
+  const label = drag ? t(drag.backwards ? "search.gives" : "search.takes", { type: drag.type.startsWith("$") ? "*" : drag.type }) : t("search.add");
   /** @type {import("./picker.js").Entry[]} */
   const shared = [];
   const again = chooseNode(app, label, (info) => !drag || partner(info, drag) !== undefined, (id) => void add(app.editor, id, at, drag), shared);

@@ -43,7 +43,7 @@ export function toSubgraph(doc, ids, wanted, typeOf) {
       const key = `${link.slot} ${link.node}`;
       if (!slots.has(key)) {
         slots.set(key, outputs.size);
-        outputs.set(freeName(typeOf(link.node, link.slot), outputs), [link.node, link.slot]);
+        outputs.set(freeName(typeOf(link.node, link.slot).toLowerCase(), outputs), [link.node, link.slot]);
       }
       consumers.push({ to, input, slot: slots.get(key) ?? 0 });
     }
@@ -111,5 +111,5 @@ export function promote(root, name, id, input, type) {
 /** Give an output of a node to the outside. @param {Doc} root @param {string} name @param {string} id @param {number} slot @param {string} type @returns {Doc} */
 export function expose(root, name, id, slot, type) {
   const outputs = definitionOf(root, name)?.get("outputs") ?? new Map();
-  return put(root, ["subgraphs", name, "outputs"], new Map([...outputs, [freeName(type, outputs), [id, slot]]]));
+  return put(root, ["subgraphs", name, "outputs"], new Map([...outputs, [freeName(type.toLowerCase(), outputs), [id, slot]]]));
 }

@@ -79,7 +79,7 @@ export function outerOf(root, name, inner) {
 
 /** A name that is not taken: image, image_2. @param {string} wanted @param {{has: (name: string) => boolean}} taken */
 export function freeName(wanted, taken) {
-  const name = wanted.replace(/[^\p{L}\p{N}_ -]/gu, "_").trim().toLowerCase() || "value";
+  const name = wanted.replace(/[^\p{L}\p{N}_ -]/gu, "_").trim() || "value";
   for (let number = 1; ; number += 1) {
     const free = number === 1 ? name : `${name}_${number}`;
     if (!taken.has(free)) return free;

@@ -16,6 +16,7 @@ const PAGE = {
   "page.progress": "Progress of the job",
   "page.file-menu": "File menu",
   "page.count": "How many times to run",
+  "page.empty": "Double click to add a node, drop a workflow or a picture here, or choose a workflow in the panel Workflows",
   "page.drop": "Drop a workflow or a picture",
   "page.untitled": "Untitled",
   "page.chosen": "{nodes} chosen",
@@ -44,6 +45,7 @@ const STATUS = {
 };
 
 const FILES = {
+  "file.not-json": "{name} is no picture and cannot be read as a workflow. {why}",
   "file.kind": "This picture holds no workflow; it was put on a node that loads it.",
   "file.too-large": "{name} is larger than 100 MB.",
   "file.no-workflow": "There is no workflow in this file.",
@@ -212,7 +214,7 @@ const SETTINGS = {
 };
 
 const TRAINING = {
-  "training.dataset": "Dataset", "training.pictures": "Pictures", "training.new": "New…", "training.new-title": "New dataset", "training.folder": "Name of the folder", "training.letters": "Letters, digits, space, _ . -", "training.make": "Make",
+  "training.dataset": "Dataset", "training.pictures": "Pictures", "training.new": "New…", "training.new-title": "New dataset", "training.folder": "Name of the folder", "training.letters": "Letters, digits, space, _ . -", "training.make": "Make", "training.no-pictures": "There is no picture to train on in “{name}”. Add some twenty of your subject.",
   "training.counts": "{name} ({pictures}, {captions})", "training.captions.one": "{count} caption", "training.captions.other": "{count} captions",
   "training.none": "Make a dataset and drop about twenty pictures of your subject into it.",
   "training.model": "Base model", "training.trigger": "Words that stand for the subject", "training.name": "Name of the LoRA", "training.steps": "Steps", "training.rank": "Rank (size of the LoRA)", "training.rate": "Learning rate",
@@ -223,8 +225,8 @@ const TRAINING = {
   "training.stop": "Stop and save", "training.stop.hint": "Ends at the next step with what it has learned", "training.pause": "Pause", "training.go-on": "Go on", "training.use": "Use this LoRA now", "training.result": "result", "training.at-step": "step {step}",
   "training.test-prompt": "{trigger} on a white background",
   "chart.none": "No step yet", "chart.now": "Loss {loss} at step {step} of {until}", "chart.each": "each step", "chart.mean": "mean", "chart.validation": "validation",
-  "dataset.add": "Add pictures…", "dataset.drop": "or drop them here", "dataset.no-caption": "no caption: the trigger alone", "dataset.caption": "Caption of {name}", "dataset.remove": "Remove",
-  "dataset.really": "Delete {name} and its caption from the disk?", "dataset.size": "{name} · {width} × {height}", "dataset.broken": "{name} cannot be read", "dataset.left-out": "Left out: {names}",
+  "dataset.add": "Add pictures…", "dataset.drop": "or drop them here, captions too", "dataset.no-caption": "no caption: the trigger alone", "dataset.caption": "Caption of {name}", "dataset.remove": "Remove",
+  "dataset.really": "Delete {name} and its caption from the disk?", "dataset.size": "{name} · {width} × {height}", "dataset.broken": "{name} cannot be read", "dataset.left-out": "Left out: {names}", "dataset.no-picture": "{name} belongs to no picture here", "dataset.with-picture": "Add a caption file with its picture, which has the same name, or after it.",
   "buckets.title": "Sizes they are trained at", "buckets.size": "Size", "buckets.pictures": "Pictures", "buckets.cropped": "Cut off, at most", "buckets.enlarged": "Enlarged", "buckets.misfit": "{name}: {reason}", "buckets.none": "No pictures yet.",
 };
 

@@ -9,6 +9,10 @@ import { button, confirmed, el } from "./dom.js";
 
 const PAGE = 100;
 const SAVE_AFTER = 600;
+const CAPTION = /\.(txt|caption)$/i;
+
+/** What a picture and its caption file share. @param {string} name */
+const stem = (name) => name.replace(/\.[^.]*$/, "");
 
 /** @param {App} app @param {{name: string, made: boolean}} dataset made: its folder is there; a new one is made with its first picture
  * @param {() => void} changed pictures came or went
@@ -16,18 +20,21 @@ const SAVE_AFTER = 600;
 export function datasetView(app, { name: dataset, made }, changed) {
   const list = el("div", { class: "pictures", role: "list" });
   const more = button(app, t("page.more"), () => load(list.childElementCount));
-  const input = el("input", { type: "file", accept: "image/*", multiple: true, hidden: true });
+  const input = el("input", { type: "file", accept: "image/*,.txt,.caption", multiple: true, hidden: true });
   const add = button(app, t("dataset.add"), () => input.click());
   const leftOut = el("p", { class: "fault", hidden: true });
   const view = el("div", { class: "dataset" }, el("div", { class: "row" }, add, input, el("span", { class: "dim" }, t("dataset.drop"))), list, more, leftOut);
   const base = `datasets/${encodeURIComponent(dataset)}`;
   /** What keeps each caption. @type {Map<HTMLElement, () => Promise<void>>} */
   const saves = new Map();
+  /** The pictures' names. @type {Set<string>} */
+  const shown = new Set();
 
   /** @param {number} start */
   async function load(start) {
     const page = await app.api.get(`${base}?${new URLSearchParams({ limit: String(PAGE), start: String(start) })}`);
-    if (!start) saves.clear();
+    if (!start) for (const kept of [saves, shown]) kept.clear();
+    for (const picture of page.pictures) shown.add(picture.name);
     const tiles = page.pictures.map(tile);
     if (start) list.append(...tiles);
     else list.replaceChildren(...tiles);
@@ -46,13 +53,18 @@ export function datasetView(app, { name: dataset, made }, changed) {
     changed();
   }
 
-  /** One that is refused keeps no other away. @param {Iterable<File>} files */
+  /** Pictures, then the captions of these and of those that are shown. One that is refused keeps no other away. @param {File[]} files */
   async function put(files) {
+    const owners = new Map([...shown].map((name) => [stem(name), name]));
     /** @type {import("../editor/api.js").Problem[]} */
     const refused = [];
-    for (const file of files) {
+    const captions = files.filter((file) => CAPTION.test(file.name));
+    for (const file of [...files.filter((file) => !captions.includes(file)), ...captions]) {
+      const owner = owners.get(stem(file.name));
       try {
-        await app.api.put(`${base}/pictures/${encodeURIComponent(file.name)}`, file);
+        if (!captions.includes(file)) owners.set(stem(file.name), (await app.api.put(`${base}/pictures/${encodeURIComponent(file.name)}`, file)).text);
+        else if (owner) await app.api.put(`${base}/captions/${path(owner)}`, JSON.stringify({ text: (await file.text()).trim() }));
+        else refused.push({ message: t("dataset.no-picture", { name: file.name }), hint: t("dataset.with-picture") });
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         refused.push(...error.problems.map((problem) => ({ ...problem, message: `${file.name}: ${problem.message}` })));

@@ -83,6 +83,7 @@ export function mount(element, app) {
   form.addEventListener("submit", (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     app.guard(async () => {
+      if (choice.value && !there.has(choice.value)) return app.say(t("training.no-pictures", { name: choice.value }), "error");
       await shown.settled(); // a caption may have been written a moment ago
       follow((await app.api.submit(filled())).id);
       live.scrollIntoView({ block: "nearest" });
@@ -109,6 +110,6 @@ export function mount(element, app) {
 /** @param {App} app @param {(name: string) => Promise<void>} made */
 async function create(app, made) {
   const name = el("input", { name: "name", required: true, pattern: "[A-Za-z0-9 _.\\-]{1,60}", title: t("training.letters"), autofocus: true });
-  const box = dialog(t("training.new-title"), { class: "ask" }, el("form", { method: "dialog" }, el("label", {}, t("training.folder"), " ", name), el("div", { class: "row end" }, el("button", { value: "yes", class: "primary" }, t("training.make")))));
+  const box = dialog(t("training.new-title"), { class: "ask" }, el("form", { method: "dialog" }, el("h2", {}, t("training.new-title")), el("label", {}, t("training.folder"), " ", name), el("div", { class: "row end" }, el("button", { value: "", formNoValidate: true }, t("page.cancel")), el("button", { value: "yes", class: "primary" }, t("training.make")))));
   box.addEventListener("close", () => box.returnValue === "yes" && app.guard(() => made(name.value.trim())));
 }
