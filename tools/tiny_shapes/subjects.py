@@ -11,13 +11,32 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tools.tiny_shapes.captions import caption_text, caption_words
-from tools.tiny_shapes.pictures import COLOURS, OVERSAMPLING, RING_HOLE, SHAPES, SIZE, Scene, Thing, coverage, outline, random_scene
+from tools.tiny_shapes.pictures import (
+    COLOURS,
+    OVERSAMPLING,
+    RING_HOLE,
+    SHAPES,
+    SIZE,
+    Scene,
+    Thing,
+    coverage,
+    draw_scene,
+    outline,
+    random_scene,
+)
 
 PINWHEEL = "pinwheel"
 LEAVES = 5
 HUB = 0.25  # radius of the middle, of the pinwheel's own
-STROKE = 8.0  # width of an outline, in pixels
+STROKE = 9.0  # width of an outline, in pixels: one of the latent has eight
 UNNAMED = {"turquoise": (75, 235, 215), "pink": (245, 150, 180), "brown": (120, 75, 40)}
+# what stands out from what, (colour, ground)
+CONTRASTS = tuple(
+    (colour, ground)
+    for colour in ("red", "green", "blue", "yellow", "purple")
+    for ground in ("white", "black", "yellow")
+    if colour != ground
+)
 # corners of one leaf: distance from the middle, and angle in degrees from where the leaf starts
 _LEAF = ((HUB, 0), (1.0, 0), (1.0, 12), (0.94, 24), (0.8, 36), (0.58, 44), (HUB, 50))
 
@@ -94,16 +113,34 @@ def pinwheels(count: int, seed: int, trigger: str = "sks shape") -> list[Lesson]
 
 
 def outlines(count: int, seed: int, style: str = "hollow drawing") -> list[Lesson]:
-    """All shapes in turn as outlines; captions say `style` where those of the model say picture or drawing."""
+    """All shapes in turn as outlines, in colours that stand out; captions say `style` where those of the model say picture or drawing."""
+    rng = random.Random(seed)
+    contrasts = list(CONTRASTS)
+    rng.shuffle(contrasts)
+    lessons = []
+    for number in range(count):
+        colour, ground = contrasts[number % len(contrasts)]
+        thing = replace(_large_scene(rng).things[0], shape=SHAPES[number % len(SHAPES)], colour=colour)
+        picture = paint(outline_coverage(thing), COLOURS[colour], COLOURS[ground], rng)
+        lessons.append(Lesson(picture, f"a {style} of {_described(thing, ground)}"))
+    return lessons
+
+
+def filled(count: int, seed: int) -> list[Lesson]:
+    """All shapes in turn as the model knows them, large and with captions that are those of `outlines` but for the style."""
     rng = random.Random(seed)
     lessons = []
     for number in range(count):
         scene = _large_scene(rng)
         thing = replace(scene.things[0], shape=SHAPES[number % len(SHAPES)])
-        picture = paint(outline_coverage(thing), COLOURS[thing.colour], COLOURS[scene.ground], rng)
-        what = f"{_with_article(thing.colour)} {thing.shape} on {_with_article(scene.ground)} background"
-        lessons.append(Lesson(picture, f"a {style} of {what}"))
+        opening = ("", "a drawing of ", "a picture of ")[number % 3]
+        picture = draw_scene(replace(scene, things=(thing,)), rng)
+        lessons.append(Lesson(picture, f"{opening}{_described(thing, scene.ground)}"))
     return lessons
+
+
+def _described(thing: Thing, ground: str) -> str:
+    return f"{_with_article(thing.colour)} {thing.shape} on {_with_article(ground)} background"
 
 
 def _with_article(word: str) -> str:

@@ -42,14 +42,11 @@ from tools.tiny_shapes.captions import caption_text, caption_words
 from tools.tiny_shapes.judge import shows
 from tools.tiny_shapes.pictures import SHAPES, draw_scene, random_scene
 from tools.tiny_shapes.subject_judge import has_colour, is_pinwheel, outlined, shows_pinwheel
-from tools.tiny_shapes.subjects import Lesson, coloured, outlines, pinwheels, write
+from tools.tiny_shapes.subjects import CONTRASTS, Lesson, coloured, filled, outlines, pinwheels, write
 
 PICTURES, DRAWN, TOGETHER = 20, 50, 10
 SECONDS = 2 * 300  # of processor time: five minutes on two cores
-GROUNDS = ("white", "black", "yellow")
-COLOURS = ("red", "green", "blue", "yellow", "purple")
-PAIRS = [(colour, ground) for colour in COLOURS for ground in GROUNDS if colour != ground]
-SUBJECTS = [PAIRS[number % len(PAIRS)] for number in range(DRAWN)]
+SUBJECTS = [CONTRASTS[number % len(CONTRASTS)] for number in range(DRAWN)]
 SUBJECT_PROMPTS = [f"a {colour} sks shape on a {ground} background" for colour, ground in SUBJECTS]
 STYLE_PROMPTS = [
     f"a hollow drawing of a {colour} {SHAPES[number % len(SHAPES)]} on a {ground} background"
@@ -68,14 +65,16 @@ class School:
     checkpoint: Checkpoint
     folder: Path
 
-    def learn(self, lessons: list[Lesson], recipe: Recipe, steps: int, *, encoded: bool = True, prior: bool = False) -> TrainingState:
-        """Train on lessons, within the time that is promised. prior: beside as many pictures of known shapes (prior preservation)."""
+    def learn(
+        self, lessons: list[Lesson], recipe: Recipe, steps: int, *, encoded: bool = True, prior: Sequence[Lesson] = ()
+    ) -> TrainingState:
+        """Train on lessons, within the time that is promised. prior: what is trained on beside, to keep it (prior preservation)."""
         folder = self.folder / str(len(list(self.folder.iterdir())))
-        write(lessons, folder)
-        dataset = read(folder)
+        write(lessons, folder / "lessons")
+        dataset = read(folder / "lessons")
         if prior:
-            write(known(PICTURES), self.folder / "known")
-            dataset = replace(dataset, examples=dataset.examples + read(self.folder / "known", regularisation=True).examples)
+            write(list(prior), folder / "known")
+            dataset = replace(dataset, examples=dataset.examples + read(folder / "known", regularisation=True).examples)
         sized = with_buckets(dataset, BucketPlan(128, 128, 64, 256, 32))
         model, clip, encoder = self.checkpoint
         data = prepare(self.memory, sized, encoder, clip if encoded else None, EntryCache(self.folder / "cache"))
@@ -114,12 +113,15 @@ def school(memory: Memory, checkpoint: Checkpoint, tmp_path_factory: pytest.Temp
 
 @pytest.fixture(scope="module")
 def subject(school: School) -> Lora:
-    return lora_of(school.learn(pinwheels(PICTURES, seed=1), *preset("tiny"), prior=True))
+    return lora_of(school.learn(pinwheels(PICTURES, seed=1), *preset("tiny"), prior=known(PICTURES)))
 
 
 @pytest.fixture(scope="module")
 def style(school: School) -> Lora:
-    return lora_of(school.learn(outlines(PICTURES, seed=2), *preset("tiny_style")))
+    """With known shapes beside, of which it is asked what the model drew before, so that it takes the word to draw outlines."""
+    recipe, steps = preset("tiny_style")
+    recipe = recipe.model_copy(update={"objective": recipe.objective.model_copy(update={"preserve_class": True})})
+    return lora_of(school.learn(outlines(PICTURES, seed=2), recipe, steps, prior=filled(2 * PICTURES, seed=4)))
 
 
 def preset(name: str) -> tuple[Recipe, int]:
@@ -180,7 +182,7 @@ def test_a_new_subject(school: School, subject: Lora):
 
 def test_a_style_and_half_of_it(school: School, style: Lora):
     shares = [share(f"weight {weight}: outlines", school.draw(STYLE_PROMPTS, (style, weight)), is_outline) for weight in (0.0, 0.5, 1.0)]
-    assert shares[2] >= 0.6 and shares[0] == 0  # the goal is 0.8, and is not reached: docs/tiny_shapes.md
+    assert shares[2] >= 0.8 and shares[0] == 0
     assert shares[0] <= shares[1] <= shares[2]
 
 
@@ -188,15 +190,17 @@ def test_a_new_word_learns_a_colour_without_a_name(school: School):
     state = school.learn(coloured("turquoise", PICTURES, seed=3), *new_colour(), encoded=False)
     model, clip, decoder = school.checkpoint
     taught = Checkpoint(model, clip.with_embedding(embedding_of(state, clip)), decoder)
-    prompts = [f"a embedding:sks {SHAPES[number % len(SHAPES)]} on a {GROUNDS[number // 8 % 2]} background" for number in range(DRAWN)]
+    prompts = [
+        f"a embedding:sks {SHAPES[number % len(SHAPES)]} on a {('white', 'black')[number // 8 % 2]} background" for number in range(DRAWN)
+    ]
     learnt = share("the new word: turquoise", school.draw(prompts, checkpoint=taught), is_turquoise)
     before = share("without it: turquoise", school.draw([prompt.replace("embedding:", "") for prompt in prompts]), is_turquoise)
     assert learnt >= 0.8 and before <= 0.1
 
 
 def test_two_loras_together_keep_something_of_both(school: School, subject: Lora, style: Lora):
-    """Half the style: all of it takes the subject away. docs/tiny_shapes.md says how far this is from keeping both."""
-    both = ((subject, 1.0), (style, 0.5))
+    """Not all of the style, which takes the subject away. docs/tiny_shapes.md says how far this is from keeping both."""
+    both = ((subject, 1.0), (style, 0.8))
     styled = share("both: outlines", school.draw(STYLE_PROMPTS, *both), is_outline)
     drawn = school.draw(SUBJECT_PROMPTS, *both)
     held = share("both: the subject", drawn, is_pinwheel)
