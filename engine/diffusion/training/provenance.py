@@ -31,6 +31,7 @@ def metadata_of_data(data: TrainingSet, recipe: Recipe, steps: int) -> dict[str,
     batches = Batches(data, batch_size=recipe.batch_size * recipe.processes, seed=recipe.seed)
     epochs = batches.locate(max(0, steps * recipe.accumulation - 1))[0] + 1
     sizes = Counter(bucket_of(example).size for example in subject for _ in range(example.repeats))
+    width, height = sizes.most_common(1)[0][0]
     found: dict[str, Any] = {
         "ss_num_train_images": sum(example.repeats for example in subject),
         "ss_num_reg_images": sum(example.repeats for example in others),
@@ -38,7 +39,7 @@ def metadata_of_data(data: TrainingSet, recipe: Recipe, steps: int) -> dict[str,
         "ss_num_batches_per_epoch": batches.epoch_length,
         "ss_num_epochs": epochs,
         "ss_epoch": epochs,
-        "ss_resolution": sizes.most_common(1)[0][0],
+        "ss_resolution": (width, height),
         "ss_enable_bucket": len(sizes) > 1,
         "ss_bucket_info": json.dumps(_buckets(subject, sizes)),
         "ss_dataset_dirs": json.dumps(_folders(subject)),
@@ -48,7 +49,7 @@ def metadata_of_data(data: TrainingSet, recipe: Recipe, steps: int) -> dict[str,
         **_drawing(subject[0]),
     }
     trigger = {"modelspec.trigger_phrase": data.dataset.trigger} if data.dataset.trigger else {}
-    return {**{name: str(value) for name, value in found.items()}, **trigger}
+    return {**{name: str(value) for name, value in found.items()}, "modelspec.resolution": f"{width}x{height}", **trigger}
 
 
 def metadata_of_models(model: Model, clip: Clip | None) -> dict[str, str]:

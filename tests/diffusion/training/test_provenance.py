@@ -35,6 +35,7 @@ def test_pictures_folders_sizes_and_tags_are_told_as_kohya_tells_them(tmp_path):
     assert buckets["buckets"] == {"0": {"resolution": [64, 64], "count": 6}, "1": {"resolution": [96, 64], "count": 2}}
     assert buckets["mean_img_ar_error"] == 0
     assert (found["ss_resolution"], found["ss_enable_bucket"]) == ("(64, 64)", "True")
+    assert found["modelspec.resolution"] == "64x64"
     assert found["modelspec.trigger_phrase"] == "sks shape"
     assert (found["ss_shuffle_caption"], found["ss_keep_tokens"], found["ss_flip_aug"]) == ("True", "1", "True")
     assert all(isinstance(text, str) for text in found.values())
