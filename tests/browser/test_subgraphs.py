@@ -164,6 +164,7 @@ def test_a_subgraph_is_published_found_and_updated(canvas: Canvas, data: Path) -
     assert canvas.text() == before
 
     command(page, "publish the subgraph")
+    expect(page.get_by_label("Name")).to_have_value("Plus two")
     page.keyboard.press("Enter")
     expect(page.locator("dialog")).to_contain_text("The library has version 2 of Plus two, which yours was not made from.")
     page.get_by_role("button", name="Cancel").click()
