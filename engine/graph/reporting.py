@@ -78,7 +78,7 @@ class Report:
     def _tell(self, event: Event) -> None:
         try:
             self._emit(event)
-        except BaseException:
+        except (Exception, SystemExit):  # rich raises the latter where its terminal is gone; a second Ctrl+C still ends all
             self._emit = _unheard
             log.warning("Who watched the run failed, and hears no more of it", exc_info=True)
 
