@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import signal
 import sys
@@ -13,7 +12,6 @@ from typing import Any
 from aiohttp import web
 
 from engine import address
-from engine.errors import InvalidSettings
 from engine.graph import garbage
 from engine.graph.folders import Folders
 from engine.graph.limits import Limits
@@ -28,6 +26,7 @@ from engine.log_lines import log_to
 from engine.server import access, pages
 from engine.server.comfy import files, nodes, prompt, queue, socket, system, userdata
 from engine.server.connections import KEPT_SECONDS, Silence, allow_many
+from engine.server.listening import listen, url_of
 from engine.server.log_book import LogBook
 from engine.server.model_search import ModelSearch
 from engine.server.responses import add_headers, errors_to_json
@@ -142,6 +141,7 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     app = create_app(settings)
+    sockets = await listen(settings)
     runner = web.AppRunner(
         app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, handler_cancellation=False, keepalive_timeout=KEPT_SECONDS
     )
@@ -150,17 +150,9 @@ async def _serve(settings: Settings) -> None:
     watching = asyncio.create_task(app[SILENCE].watch(runner.server))
     garbage.keep_what_is_there()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        try:
-            await site.start()
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            if error.errno == errno.EADDRINUSE:
-                raise InvalidSettings(
-                    f"The address {where} is taken by another program.", hint="End it, or give another --port; 0 takes a free one."
-                ) from error
-            raise InvalidSettings(f"The address {where} cannot be used: {error.strerror}", hint="Give another --host or --port.") from error
-        url = _url(settings.host, runner.addresses[0][1])
+        for one in sockets:
+            await web.SockSite(runner, one).start()
+        url = url_of(settings.host, runner.addresses[0][1])
         address.publish(settings.data, url)
         try:
             print(f"Easel is at {url}", flush=True)
@@ -170,11 +162,6 @@ async def _serve(settings: Settings) -> None:
     finally:
         watching.cancel()
         await runner.cleanup()
-
-
-def _url(host: str, port: int) -> str:
-    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 (compared, not bound)
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
 
 
 async def _until_stopped() -> None:
