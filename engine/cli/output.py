@@ -20,10 +20,8 @@ def report_error(error: EaselError) -> None:
 
 
 def report_problems(problems: Iterable[Problem]) -> None:
-    """One line for each: node, input, what is wrong, what to do."""
+    """One line for each: the message, which says where, and what to do."""
     listed = tuple(problems)
     typer.echo(f"error: the workflow cannot run, {len(listed)} problem{'s' if len(listed) != 1 else ''}:", err=True)
     for problem in listed:
-        place = ".".join(part for part in (problem.node_id, problem.input) if part) or "workflow"
-        hint = f" ({problem.hint})" if problem.hint else ""
-        typer.echo(f"  {place}: {problem.message}{hint} [{problem.code}]", err=True)
+        typer.echo(f"  {problem.message}{f' ({problem.hint})' if problem.hint else ''}", err=True)

@@ -71,7 +71,9 @@ class _Settings:
 
 
 def workflow_of(info: Infotext, files: Mapping[str, Sequence[str]]) -> tuple[Workflow, list[str]]:
-    """A workflow, and what a person should know about it: files that are missing, settings that are not taken over.
+    """A workflow, and what a person should know about it: missing files that the prompt calls, settings that are not taken over.
+
+    That its checkpoint is missing is found when the workflow is checked.
 
     files: relative names of the files there are, by folder: checkpoints, loras, embeddings.
     """
@@ -206,7 +208,6 @@ class _Writer:
                 if not name:
                     self.notes.append(f"The text names no model; {file} takes its place.")
                 return file
-        self.missing("checkpoint", wanted, known)
         return wanted[:200] if PurePosixPath(wanted).suffix in (".safetensors", ".ckpt") else f"{wanted[:200]}.safetensors"
 
     def check_files(self) -> None:

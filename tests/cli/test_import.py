@@ -47,7 +47,8 @@ def test_the_workflow_is_printed_or_written(picture: Path, tmp_path: Path) -> No
 def test_a_text_file_with_parameters_is_read_and_what_is_missing_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(TEXT.replace("tiny-shapes", "tiny-shape"))
     result = run(tmp_path / "a.txt", "--data", tmp_path / "data")
-    assert "tiny-shape'" in result.stderr and "nearest: tiny-shapes" in result.stderr
+    assert "Did you mean tiny-shapes.safetensors?" in result.stderr
+    assert result.stderr.count("tiny-shape'") + result.stderr.count("tiny-shape.") == 1, "it is said once"
     assert parse_document(result.stdout).nodes
 
 

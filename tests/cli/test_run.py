@@ -145,8 +145,10 @@ def test_an_invalid_workflow_lists_every_problem_and_runs_nothing(data: Path) ->
     assert done.returncode == 1
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-    for told in ("problems:", "say.times", "say.text", "value_bigger_than_max"):
+    for told in ("3 problems:", "Node 'say' (Shout), input 'times': Value 9 bigger than max of 5", "input 'text'", "Node 'odd'"):
         assert told in done.stderr
+    assert done.stderr.count("Nowhere") == done.stderr.count("'say'") / 2 == 1, "each is said once"
+    assert "value_bigger_than_max" not in done.stderr, "codes are for programs"
     assert not (data / "output").exists() or not list((data / "output").iterdir())
 
 

@@ -99,16 +99,18 @@ def test_a_hires_fix_becomes_a_second_pass(catalogue):
     assert validate(workflow.flatten(catalogue), catalogue, strict=True).problems == ()
 
 
-def test_what_is_missing_or_left_out_is_said():
+def test_what_is_missing_or_left_out_is_said(catalogue):
     line = LINE.replace("v1-5-pruned", "v1-5-prunned").replace(", RNG: CPU", "")
     workflow, notes = imported(
         f'<lora:nigth:1> <lora:night:1> a\n{line}, Denoising strength: 0.6, Tiling: True, TI hashes: "bad: 1, worse: 2"'
     )
     text = "\n".join(notes)
-    assert "no checkpoint 'v1-5-prunned'" in text and "v1-5-pruned" in text.split("\n")[0]
+    assert "v1-5-prunned" not in text, "the check of the workflow says that"
     assert "no LoRA 'nigth'" in text and "night" in text and "no embedding 'worse'" in text
     assert "Tiling" in text and "0.6" in text and "RNG" in text
     assert workflow.nodes["checkpoint"].inputs["ckpt_name"] == "v1-5-prunned.safetensors"
+    [problem] = validate(workflow.flatten(catalogue), catalogue, strict=True).problems
+    assert (problem.node_id, problem.input, problem.code) == ("checkpoint", "ckpt_name", "value_not_in_list")
 
 
 BROKEN = {
