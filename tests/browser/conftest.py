@@ -24,7 +24,15 @@ from tests.server.serving import make_data
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 """None: the browser that Playwright brought."""
-FLAGS = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ELSEWHERE = "192.0.2.1"
+"""An address of no machine, under which the browser finds this one: there a page may do only what one of plain http may."""
+FLAGS = [
+    f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1",
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 600_000
 """Milliseconds in which whatever a test waits for must come: these tests share two busy cores with others."""
 

@@ -1,13 +1,17 @@
-"""The page for those who cannot see it or use a pointer: axe-core finds no serious violations, in both themes and in the main states."""
+"""The page for those who cannot see it or use a pointer: axe-core finds nothing serious, in both themes, whatever is open."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
-from .conftest import ROOT, Canvas, Server, new_context, ready
-from .test_files import OLD
+from .conftest import LEAVE, ROOT, Canvas, Server, new_context, ready
+from .test_files import OLD, easel
+from .test_subgraphs import PART, sum_of
 
 pytestmark = pytest.mark.browser
 
@@ -19,17 +23,24 @@ CHECK = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme: str) -> None:
+@pytest.fixture(params=["dark", "light"])
+def page(request: pytest.FixtureRequest, browser: Browser, server: Server) -> Iterator[Page]:
+    """A first visit in each theme, with axe-core."""
     assert AXE.is_file(), "axe-core is missing: make node_modules/installed"
     server.rest()
     (server.data / "output").mkdir(exist_ok=True)
     Image.new("RGB", (64, 64), "red").save(server.data / "output" / "red.png")
-    context = new_context(browser, viewport={"width": 1400, "height": 860}, color_scheme=theme, reduced_motion="reduce")
+    context = new_context(browser, viewport={"width": 1400, "height": 860}, color_scheme=request.param, reduced_motion="reduce")
     page = context.new_page()
     page.goto(server.url)
     ready(page)
     page.evaluate(AXE.read_text("utf-8") + "; null")
+    yield page
+    page.evaluate(LEAVE)
+    context.close()
+
+
+def test_axe_finds_no_serious_violations(page: Page) -> None:
     canvas = Canvas(page)
     found = {"page": page.evaluate(CHECK)}
     page.locator('[data-panel="workflows"]').click()
@@ -74,4 +85,61 @@ def test_axe_finds_no_serious_violations(browser: Browser, server: Server, theme
     page.evaluate("easel.say('Something is wrong', 'error', 'A hint')")
     found["message"] = page.evaluate(CHECK)
     assert not {state: faults for state, faults in found.items() if faults}
-    context.close()
+
+
+def opened(page: Page, text: str) -> None:
+    page.evaluate("(text) => easel.openText(text, { name: '', title: 'Tried', writable: false })", text)
+
+
+def test_axe_finds_no_serious_violations_in_what_asks_and_lists(page: Page, server: Server) -> None:
+    found = {}
+
+    def check(dialog: str) -> None:
+        page.get_by_role("dialog", name=dialog).wait_for()
+        found[dialog] = page.evaluate(CHECK)
+
+    def asks(question: str) -> None:
+        """Whoever presses Enter without reading has done nothing."""
+        check(question)
+        expect(page.get_by_role("button", name="Cancel")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("dialog")).to_have_count(0)
+
+    lost = {f"checkpoints/{name}.safetensors": f"sha256:{digit * 64}" for name, digit in (("lost", "0"), ("gone", "1"))}
+    nodes = {name: {"class_type": "LoadCheckpoint", "inputs": {"ckpt_name": f"{name}.safetensors"}} for name in ("lost", "gone")}
+    opened(page, easel(nodes, requires={"models": lost}))
+    page.get_by_role("button", name="Look for it").wait_for()
+    found["missing models"] = page.evaluate(CHECK)
+    page.get_by_role("button", name="Look for it").click()
+    expect(page.locator("dialog li [role=status]").first).not_to_be_empty()
+    check("Models that are not here")
+    page.keyboard.press("Escape")
+
+    library = server.data / "workflows" / "subgraphs" / "Tried.json"
+    library.parent.mkdir(parents=True, exist_ok=True)
+    published = {**PART, "published": {"workflow": "subgraphs/Tried.json", "revision": 1}}
+    library.write_text(json.dumps({**json.loads(sum_of(PART)), "revision": 2}))
+    opened(page, sum_of(published).decode())
+    page.evaluate("() => { easel.editor.select(['part']); easel.does('update-subgraph'); }")
+    asks("was published as version 1")
+    page.evaluate("() => { easel.does('publish-subgraph'); }")
+    check("Publish the subgraph as")
+    page.keyboard.press("Enter")
+    asks("The library has version 2 of Tried")
+    assert json.loads(library.read_text())["revision"] == 2
+    library.unlink()
+    page.evaluate("() => { easel.does('enter'); }")
+    page.evaluate("async () => (await import('/editor/subgraph_ports.js')).openPorts(easel)")
+    check("Inputs and outputs of part")
+    page.keyboard.press("Escape")
+
+    page.evaluate("() => { easel.editor.enter([]); easel.editor.select(['part']); easel.does('about'); }")
+    check("About part")
+    page.keyboard.press("Escape")
+    page.evaluate("() => { easel.does('save-as'); }")
+    check("Save the workflow as")
+    page.keyboard.press("Escape")
+    page.locator('[data-panel="settings"]').click()
+    page.get_by_role("button", name="All settings as they were").click()
+    asks("Set everything here")
+    assert not {state: faults for state, faults in found.items() if faults}

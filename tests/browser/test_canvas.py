@@ -144,6 +144,6 @@ def test_what_a_node_is_for_is_read_when_a_person_asks(canvas: Canvas) -> None:
     page.keyboard.press("i")
     about = page.get_by_role("dialog")
     expect(about).to_contain_text("KSampler")
-    expect(about.locator("dt", has_text="steps")).to_contain_text("INT")
+    expect(about.locator("dt:text-is('steps') + dd")).to_have_text("INT")
     page.keyboard.press("Escape")
     expect(about).to_be_hidden()

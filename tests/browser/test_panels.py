@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.numpy import save_file
 
 from tests.server.serving import one
 
-from .conftest import Canvas, Server, ready
+from .conftest import ELSEWHERE, LEAVE, Canvas, Server, new_context, ready
 from .test_files import drop, easel
 
 pytestmark = pytest.mark.browser
@@ -249,6 +249,27 @@ def test_the_log_id_of_a_failure_is_copied_and_leads_to_its_lines(page: Page) ->
     expect(lines.filter(has_text="cracks")).to_have_count(0)
     page.evaluate("easel.events.emit('log', { id: '00000000' })")
     expect(lines.filter(has_text="00000000 is not among the last 2000 lines")).to_have_count(1)
+
+
+def test_a_page_of_another_machine_copies_too_and_says_how_to_paste(browser: Browser, server: Server) -> None:
+    """Over plain http browsers keep the clipboard from such pages."""
+    server.rest()
+    context = new_context(browser, viewport={"width": 1400, "height": 860}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto(server.url.replace("127.0.0.1", ELSEWHERE))
+    ready(page)
+    assert page.evaluate("!window.isSecureContext && navigator.clipboard === undefined")
+    canvas = Canvas(page)
+    canvas.click(canvas.title("latent"), button="right")
+    page.get_by_role("menuitem", name="Copy").click()
+    page.focus("#canvas")
+    page.keyboard.press("Control+v")
+    expect(page.locator(NODES)).to_have_count(8)
+    canvas.click((700, 800), button="right")
+    page.get_by_role("menuitem", name="Paste").click()
+    expect(page.get_by_text("Press Ctrl+V on the canvas.")).to_be_visible()
+    page.evaluate(LEAVE)
+    context.close()
 
 
 def test_record_says_why(page: Page) -> None:

@@ -2,7 +2,7 @@
 
 import { placeImage } from "./images.js";
 import { write } from "./json.js";
-import { isTyping } from "./keys.js";
+import { isTyping, keyText } from "./keys.js";
 import { bringIn, extract } from "./merging.js";
 import { t } from "./words.js";
 import { open } from "./workflow_file.js";
@@ -15,20 +15,28 @@ let pointer = null;
 /** @param {App} app */
 const copied = ({ editor }) => write(extract(editor.placed(), editor.selection));
 
-/** Browsers give the clipboard to pages of this machine and of https only. Throws DOMException where there is none. */
-function clipboard() {
-  if (!window.isSecureContext) throw new DOMException(t("browser.no-clipboard"));
-  return navigator.clipboard;
+/** Browsers give the clipboard to pages of this machine and of https only; others may fill it when a person asks for a copy, which a click on a button is
+ * too. Throws DOMException where not even that works. @param {string} text */
+export async function copyText(text) {
+  if (window.isSecureContext) return navigator.clipboard.writeText(text);
+  const fill = (/** @type {ClipboardEvent} */ event) => {
+    event.clipboardData?.setData("text/plain", text);
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+  document.addEventListener("copy", fill, { capture: true });
+  const copied = document.execCommand("copy");
+  document.removeEventListener("copy", fill, { capture: true });
+  if (!copied) throw new DOMException(t("browser.no-copy", { key: keyText("Mod+c") }));
 }
 
-/** @param {string} text */
-export const copyText = async (text) => clipboard().writeText(text);
 /** @param {App} app */
 export const copyNodes = (app) => copyText(copied(app));
 
 /** @param {App} app @param {boolean} linked links to nodes that are here stay */
 export async function pasteNodes(app, linked) {
-  paste(app, await clipboard().readText(), linked);
+  if (!window.isSecureContext) throw new DOMException(t("browser.no-paste", { key: keyText(linked ? "Mod+Shift+v" : "Mod+v") }));
+  paste(app, await navigator.clipboard.readText(), linked);
 }
 
 /** @param {App} app @param {string} text @param {boolean} linked */

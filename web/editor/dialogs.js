@@ -16,7 +16,8 @@ export function openDialog(label) {
   return { dialog, form, close: () => dialog.close() };
 }
 
-/** @param {string} text @param {string[]} answers @returns {Promise<number>} 0 for no answer, else which one */
+/** Enter takes no answer: what is asked about cannot always be undone. @param {string} text @param {string[]} answers @returns {Promise<number>} 0 for no
+ * answer, else which one */
 export function ask(text, ...answers) {
   const { dialog, form } = openDialog(text);
   form.append(Object.assign(document.createElement("p"), { textContent: text }));
@@ -28,6 +29,7 @@ export function ask(text, ...answers) {
     row.append(button);
   });
   form.append(row);
+  /** @type {HTMLElement} */ (row.lastElementChild).focus();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(Number(dialog.returnValue || 0))));
 }
 

@@ -32,9 +32,7 @@ export async function showHelp(app, id) {
 function list(rows) {
   const found = document.createElement("dl");
   for (const [name, type, lines] of rows) {
-    const term = word("dt", `${name} `);
-    term.append(word("code", type));
-    found.append(term, ...lines.map((line) => word("dd", line)));
+    found.append(word("dt", name), word("dd", type, "type"), ...lines.map((line) => word("dd", line)));
   }
   return found;
 }

@@ -41,7 +41,9 @@ const STATUS = {
   "server.connecting": "Connecting", "server.silent": "The server does not answer", "server.starting": "The worker is starting",
   "server.ready": "Easel {version} on {device}", "server.this-machine": "this machine",
   "server.unreachable": "The server does not answer. Is it still running?", "server.refused": "The server answered {status}.",
-  "browser.refused": "The browser refused: {why}", "browser.no-clipboard": "it gives the clipboard only to pages of this machine and of https",
+  "browser.refused": "The browser refused: {why}",
+  "browser.no-copy": "it lets this page not copy by a button. Choose the nodes or the text and press {key}.",
+  "browser.no-paste": "it shows the clipboard only to pages of this machine and of https. Press {key} on the canvas.",
 };
 
 const FILES = {

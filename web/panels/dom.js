@@ -39,12 +39,12 @@ export function dialog(title, properties, ...children) {
   return box;
 }
 
-/** @param {string} question @param {string} yes @returns {Promise<boolean>} */
+/** Enter says no. @param {string} question @param {string} yes @returns {Promise<boolean>} */
 export function confirmed(question, yes) {
   return new Promise((answer) => {
     const box = dialog(question, { class: "ask" },
       el("p", {}, question),
-      el("form", { method: "dialog", class: "row end" }, el("button", { value: "" }, t("page.cancel")), el("button", { value: "yes", class: "danger", autofocus: true }, yes)));
+      el("form", { method: "dialog", class: "row end" }, el("button", { value: "", autofocus: true }, t("page.cancel")), el("button", { value: "yes", class: "danger" }, yes)));
     box.addEventListener("close", () => answer(box.returnValue === "yes"));
   });
 }
