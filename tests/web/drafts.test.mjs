@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 globalThis.sessionStorage = /** @type {any} */ ({ getItem: () => null, setItem() {} });
-globalThis.window = /** @type {any} */ ({ addEventListener() {} });
+globalThis.window = /** @type {any} */ ({ addEventListener() {}, setTimeout: (work, time) => setTimeout(work, time) });
 globalThis.document = /** @type {any} */ ({ addEventListener() {} });
-const { Drafts, uuid } = await import("../../web/editor/drafts.js");
+const { Drafts, pauseAfter, uuid } = await import("../../web/editor/drafts.js");
 const { merged } = await import("../../web/editor/recovery.js");
 const { Refused, Unreachable } = await import("../../web/editor/api.js");
 
@@ -42,6 +42,35 @@ test("the server hears the newest state, each once, and that the work was saved"
   drafts.send(draft("a", "4", false));
   await drafts.sending;
   assert.deepEqual(heard, [["a", "1"], ["a", "3"], ["a"]]);
+});
+
+test("the server hears of a document that is edited on the less often, the larger it is", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+  const { heard, drafts, answers } = page();
+  const times = [];
+  answers(async () => void times.push(Date.now()));
+  const large = "x".repeat(999_998);
+  const pause = pauseAfter(`${large}00`);
+  assert.equal(pause, 10_000);
+  for (let second = 10; second < 40; second += 1) {
+    drafts.send(draft("a", `${large}${second}`), true);
+    await settled();
+    context.mock.timers.tick(1000);
+    await settled();
+  }
+  assert.deepEqual(times, [0, pause, 2 * pause, 3 * pause]);
+  assert.deepEqual(heard.map(([, text]) => text.slice(-2)), ["10", "19", "29", "39"], "the newest there was");
+  drafts.send(draft("a", `${large}leaving`));
+  await drafts.sending;
+  assert.equal(heard.at(-1)[1], `${large}leaving`, "a page that goes away does not wait");
+  const told = heard.length;
+  drafts.send(draft("a", "changed once more"), true);
+  drafts.send(draft("b", "recovered"));
+  await drafts.sending;
+  drafts.send(draft("a", "saved", false), true);
+  await drafts.sending;
+  assert.deepEqual(heard.slice(told), [["b", "recovered"], ["a"]], "nor do others, or what was saved");
 });
 
 test("what the server cannot hear waits; what it refuses is told once and not sent again", async () => {

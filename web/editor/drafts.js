@@ -1,17 +1,20 @@
-// Unsaved work is kept in the browser and on the server a second after each change: a reload goes on where it was, a closed or crashed page
-// can be recovered, from another browser too (recovery.js).
+// Unsaved work is kept in the browser a second after each change, and on the server as often as its size allows: a reload goes on where it was, a
+// closed or crashed page can be recovered, from another browser too (recovery.js).
 
 import { recall } from "./kept.js";
 import { save } from "./workflow_file.js";
 import { t } from "./words.js";
 
 /** @typedef {{id: string, time: number, dirty: boolean, file: import("./app.js").FileOf, opened: number, text: string}} Draft */
+/** @typedef {Draft & {patient: boolean}} Unsent patient: while it is edited on, it waits for the pause that its size asks for */
 
 const DELAY = 1000;
 const MOST = 20;
 const MINE = "easel.draft";
 const LAST = "easel.last";
 const LARGEST = 2_000_000;
+/** Characters that the server is sent for each millisecond of editing: a megabyte every ten seconds. */
+const RATE = 100;
 
 /** @returns {Promise<IDBDatabase>} */
 function database() {
@@ -43,6 +46,9 @@ export function uuid() {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
+/** How long the server hears nothing more of a document while it is edited, in milliseconds: the longer, the larger it is. @param {string} text */
+export const pauseAfter = (text) => text.length / RATE;
+
 export class Drafts {
   /** @param {import("./app.js").App} app */
   constructor(app) {
@@ -51,10 +57,13 @@ export class Drafts {
     this.id = sessionStorage.getItem(MINE) ?? "";
     /** What the server has, by draft. @type {Map<string, string>} */
     this.sent = new Map();
-    /** What the server is still to hear, by draft: the newest only. @type {Map<string, Draft>} */
+    /** What the server is still to hear, by draft: the newest only. @type {Map<string, Unsent>} */
     this.unsent = new Map();
-    /** Done when the server has heard of all. @type {Promise<void> | null} */
+    /** Done when the server has heard of all that need not wait. @type {Promise<void> | null} */
     this.sending = null;
+    /** When it may hear of a change again. */
+    this.rested = 0;
+    this.rest = 0;
     /** Why the server did not take a draft, as it was told last. */
     this.told = "";
     app.events.on("document", () => this.later());
@@ -65,7 +74,7 @@ export class Drafts {
 
   later() {
     clearTimeout(this.timer);
-    this.timer = window.setTimeout(() => this.keep(), DELAY);
+    this.timer = window.setTimeout(() => this.keep(true), DELAY);
   }
 
   /** Another document was opened: it gets a draft of its own. */
@@ -82,41 +91,58 @@ export class Drafts {
     return { id: this.id, time: Date.now(), dirty: app.dirty, file: app.file, opened: app.opened, text: save(app.editor.root, app.editor.style) };
   }
 
-  async keep() {
+  /** @param {boolean} [patient] it will be kept again: the server need not hear of it at once */
+  async keep(patient = false) {
     clearTimeout(this.timer);
     const draft = this.now();
     if (!draft) return;
-    this.send(draft);
+    this.send(draft, patient);
     await inStore("readwrite", (store) => store.put(draft));
   }
 
-  /** The server keeps what is unsaved; of what was saved it forgets the draft. @param {Draft} draft */
-  send(draft) {
+  /** The server keeps what is unsaved; of what was saved it forgets the draft. @param {Draft} draft @param {boolean} [patient] */
+  send(draft, patient = false) {
     const { id, dirty, text } = draft;
     if (dirty ? this.sent.get(id) === text : !this.sent.has(id) && !this.unsent.has(id)) return;
-    this.unsent.set(id, draft);
+    this.unsent.set(id, { ...draft, patient: patient && dirty });
     this.sendAll();
+  }
+
+  /** What the server may hear now; of what has to wait it is asked again in time. @returns {Unsent | undefined} */
+  due() {
+    const left = this.rested - Date.now();
+    const found = [...this.unsent.values()].find(({ patient }) => !patient || left <= 0);
+    if (!found && this.unsent.size) {
+      clearTimeout(this.rest);
+      this.rest = window.setTimeout(() => this.sendAll(), left);
+    }
+    return found;
   }
 
   /** One after the other, so that an older state never replaces a newer one. What the server cannot hear now it hears when it is back. */
   sendAll() {
-    this.sending ??= this.sendEach().finally(() => (this.sending = null));
+    if (!this.sending && this.due()) this.sending = this.sendEach();
   }
 
   async sendEach() {
     const { api } = this.app;
-    for (let next = first(this.unsent); next; next = first(this.unsent)) {
-      const { id, dirty, text, file, opened } = next;
-      try {
-        await (dirty ? api.keepDraft(id, text, { ...file, opened }) : api.dropDraft(id));
-      } catch (error) {
-        if (error instanceof api.Unreachable) return;
-        if (!(error instanceof api.Refused)) throw error;
-        this.refused(error.message);
+    try {
+      for (let next = this.due(); next; next = this.due()) {
+        const { id, dirty, text, file, opened } = next;
+        try {
+          await (dirty ? api.keepDraft(id, text, { ...file, opened }) : api.dropDraft(id));
+        } catch (error) {
+          if (error instanceof api.Unreachable) return;
+          if (!(error instanceof api.Refused)) throw error;
+          this.refused(error.message);
+        }
+        this.rested = Date.now() + pauseAfter(text);
+        if (dirty) this.sent.set(id, text);
+        else this.sent.delete(id);
+        if (this.unsent.get(id) === next) this.unsent.delete(id);
       }
-      if (dirty) this.sent.set(id, text);
-      else this.sent.delete(id);
-      if (this.unsent.get(id) === next) this.unsent.delete(id);
+    } finally {
+      this.sending = null;
     }
   }
 
@@ -160,6 +186,3 @@ export class Drafts {
     }
   }
 }
-
-/** @param {Map<string, Draft>} drafts @returns {Draft | undefined} */
-const first = (drafts) => drafts.values().next().value;
