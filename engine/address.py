@@ -6,14 +6,15 @@ import json
 import os
 from pathlib import Path
 
+from engine.whole_files import replacing
+
 _FILE = Path("state", "server.json")
 
 
 def publish(data: Path, url: str) -> None:
     path = data / _FILE
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as part:
+        part.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
 
 
 def withdraw(data: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
+from engine.whole_files import replacing
 from tools.tiny_shapes import autoencoder, data, denoiser, export, text
 from tools.tiny_shapes.look import FORMAT, MEASURES, look
 from tools.tiny_shapes.parallel import Team, run_team
@@ -49,9 +50,8 @@ def prepare(chosen: argparse.Namespace) -> None:
     latents = FORMAT.process_in(autoencoder.encode(vae, pictures))
     factors = export.preview_factors(latents[:2000], pictures[:2000])
     log(folder, f"latents of {len(latents)} pictures, standard deviation per channel {latents.std((0, 2, 3)).tolist()}")
-    part = path.with_suffix(".part")
-    torch.save({"latents": latents, "factors": factors, "vae": vae.state_dict()}, part)
-    part.replace(path)
+    with replacing(path) as part:
+        torch.save({"latents": latents, "factors": factors, "vae": vae.state_dict()}, part)
 
 
 def train_autoencoder(team: Team, chosen: argparse.Namespace) -> None:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from engine.graph.saving import part_in
+from engine.whole_files import replacing
 
 FIRST_PARTY = ("engine", "nodes")
 LEFT_OUT = ("engine.graph",)
@@ -145,9 +145,8 @@ class CodeVersions:
             return
         self._changed = False
         self._store.parent.mkdir(parents=True, exist_ok=True)
-        temporary = part_in(self._store.parent)
-        temporary.write_text(json.dumps(self._files), encoding="utf-8")
-        os.replace(temporary, self._store)
+        with replacing(self._store) as part:
+            part.write_text(json.dumps(self._files), encoding="utf-8")
 
 
 def read_source(source: bytes, package: str) -> tuple[str, list[str]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import queue
 import sqlite3
 import threading
@@ -21,6 +20,7 @@ from engine.errors import EaselError, Unstorable
 from engine.graph import stored_form
 from engine.graph.database import open_database
 from engine.graph.items import Result
+from engine.whole_files import replacing
 
 log = logging.getLogger("easel.cache")
 
@@ -247,15 +247,11 @@ class DiskTier:
         name = f"{digest.hex()[:2]}/{digest.hex()}-{time.time_ns():x}.safetensors"  # never over a file that an entry names
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".part")
-        try:
-            self._tensors.write(temporary, tensors)
-            size, file_sum = temporary.stat().st_size, _file_sum(temporary)
+        with replacing(path) as part:
+            self._tensors.write(part, tensors)
+            size, file_sum = part.stat().st_size, _file_sum(part)
             if size > self.limit:
                 raise Unstorable(f"A value of {size} bytes is larger than the whole disk cache.")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
         return name, size, file_sum
 
     def _evict(self) -> None:

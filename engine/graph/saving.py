@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -13,9 +12,9 @@ from pathlib import Path
 
 from engine.errors import Conflict
 from engine.graph.paths import inside, parts_of
+from engine.whole_files import part_in, replacing
 
 _MOST_TRIES = 10_000
-_PART = re.compile(r"\.[0-9a-f]{16}\.part.*|\.upload-[0-9a-f]{16}", re.DOTALL)  # the latter was the name of uploads once
 _DATE = re.compile(r"yyyy|yy|MM|M|dd|d|hh|h|mm|m|ss|s")
 
 
@@ -70,7 +69,8 @@ def save_named(root: Path, name: str, suffix: str, write: Callable[[Path], None]
     if not replace:
         numbered = (inside(root, f"{stem}_{number}{suffix}") for number in count(2))
         return _write_new(part_in(final.parent, suffix), chain([final], numbered), write)
-    _write_beside(final, write)
+    with replacing(final) as part:
+        write(part)
     return final
 
 
@@ -84,25 +84,6 @@ def _write_new(part: Path, paths: Iterable[Path], write: Callable[[Path], None])
     finally:
         part.unlink(missing_ok=True)
     raise Conflict(f"{part.parent.name} has no free number for a file of this name.", hint="Use another name.")
-
-
-def _write_beside(final: Path, write: Callable[[Path], None]) -> None:
-    part = part_in(final.parent, final.suffix)
-    try:
-        write(part)
-        os.replace(part, final)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def part_in(folder: Path, suffix: str = "") -> Path:
-    """A new name for a file that is being written: hidden, and short, as names have a limit."""
-    return folder / f".{secrets.token_hex(8)}.part{suffix}"
-
-
-def is_part(name: str) -> bool:
-    """Whether `part_in` makes such names."""
-    return _PART.fullmatch(name) is not None
 
 
 def put_new(source: Path, target: Path) -> bool:

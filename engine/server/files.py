@@ -13,9 +13,10 @@ from aiohttp import BodyPartReader, StreamReader, web
 from engine.errors import BadRequest, Conflict, MissingFile, QuotaExceeded
 from engine.graph.folders import Folders
 from engine.graph.paths import inside, parts_of
-from engine.graph.saving import part_in, put_new
+from engine.graph.saving import put_new
 from engine.server.pictures import open_picture
 from engine.server.responses import SANDBOX
+from engine.whole_files import part_in
 
 SHOWN_TYPES = frozenset(
     {"image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff", "image/avif", "video/mp4", "video/webm"}

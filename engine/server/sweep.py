@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -12,15 +11,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.graph.folders import LAYOUT, Folders
-from engine.graph.saving import is_part
+from engine.whole_files import is_part
 
 log = logging.getLogger("easel.files")
 
 EVERY_SECONDS = 6 * 3600.0
 LEFT_SECONDS = 24 * 3600.0
 """A file that is half written and has not grown for a day was left by a process that was killed."""
-_PREPARED_PART = re.compile(r"[0-9a-f]{64}\.part")
-"""What the prepared entries and pictures of trainings are called while they are written."""
+COPY_SECONDS = 30 * 24 * 3600.0
+"""How long the copy stays that a newer version makes of the job database before it changes it."""
 YOUNG_SECONDS = 3600.0
 """Files younger than this stay, however many there are: a job may be about to use them."""
 
@@ -46,14 +45,20 @@ def sweeping(folders: Folders, max_temp: int) -> Iterator[None]:
 
 
 def sweep(folders: Folders, max_temp: int) -> None:
-    """Remove what killed processes left half written, and the oldest files of temp and of the pictures made for trainings over
-    `max_temp` bytes. What is remembered of such pictures is dropped when they are asked for, and they are made again."""
+    """Remove what killed processes left half written, old copies of the job database, and the oldest files of temp and of the pictures
+    made for trainings over `max_temp` bytes.
+
+    What is remembered of such pictures is dropped when they are asked for, and they are made again.
+    """
     now = time.time()
     entries = _below([folders.data / name for name in LAYOUT])
-    for status, path in _with_status(entry for entry in entries if is_part(entry.name) or _PREPARED_PART.fullmatch(entry.name)):
+    for status, path in _with_status(entry for entry in entries if is_part(entry.name)):
         if status.st_mtime < now - LEFT_SECONDS:
             log.info("Removed %s, which was never finished", os.path.relpath(path, folders.data))
             _remove(path)
+    for copy in folders.state.glob("jobs.db.schema-*"):
+        if copy.stat().st_mtime < now - COPY_SECONDS:
+            _remove(str(copy))
     for folder in (folders.temp, folders.state / "made_pictures"):
         _trim(folder, max_temp, now - YOUNG_SECONDS)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.graph import Folders
-from engine.graph.saving import part_in
 from engine.server import sweep as sweep_module
 from engine.server.sweep import sweep
+from engine.whole_files import part_in
 from tests.server.serving import make_data, serving
 
 DAY = 24 * 3600
@@ -44,6 +44,13 @@ def test_what_killed_processes_left_half_written_goes(folders, tmp_path):
     sweep(folders, 10**9)
     assert not any(path.exists() for path in left)
     assert all(path.exists() for path in (*young, *others, outside))
+
+
+def test_copies_of_the_job_database_go_after_a_month(folders):
+    ages = {"jobs.db.schema-1": 40, "jobs.db.schema-2": 9, "jobs.db": 99}
+    old, new, itself = [file(folders.state / name, age=days * DAY) for name, days in ages.items()]
+    sweep(folders, 10**9)
+    assert [path.exists() for path in (old, new, itself)] == [False, True, True]
 
 
 @pytest.mark.parametrize("room", ["temp", "state/made_pictures"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from transformers import CLIPTextModel
 from engine.diffusion.checkpoint_files import CONFIG_KEY, LATENT_RGB_KEY
 from engine.diffusion.families.family import Part
 from engine.diffusion.families.sd15 import SD15, TEXT, UNET, VAE
+from engine.whole_files import replacing
 from tools.tiny_shapes import autoencoder, denoiser, text
 
 SETTINGS = {
@@ -42,10 +42,9 @@ def write(path: Path, unet: UNet2DConditionModel, vae: AutoencoderKL, encoder: C
     tensors = {**_stored(UNET, unet), **_stored(VAE, vae), **_stored(TEXT, encoder)}
     metadata = {CONFIG_KEY: json.dumps(SETTINGS, sort_keys=True), LATENT_RGB_KEY: json.dumps(factors), "format": "pt"}
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    save_file(tensors, part, metadata=metadata)
-    part.chmod(0o644)
-    os.replace(part, path)
+    with replacing(path) as part:
+        save_file(tensors, part, metadata=metadata)
+        part.chmod(0o644)
 
 
 def _stored(part: Part, module: torch.nn.Module) -> dict[str, torch.Tensor]:

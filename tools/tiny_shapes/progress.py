@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from engine.whole_files import replacing
 
 
 def log(folder: Path, line: str) -> None:
@@ -43,6 +44,5 @@ class Checkpoint:
         return int(state["step"])
 
     def save(self, step: int) -> None:
-        part = self.path.with_suffix(".part")
-        torch.save({"step": step, **{name: part.state_dict() for name, part in self.parts.items()}}, part)
-        os.replace(part, self.path)
+        with replacing(self.path) as beside:
+            torch.save({"step": step, **{name: part.state_dict() for name, part in self.parts.items()}}, beside)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from engine.values.checksum import sum_of
 from engine.values.dataset import TrainingSet
+from engine.whole_files import replacing
 
 log = logging.getLogger("easel.training")
 VERSION = 1  # of what the entries hold
@@ -63,7 +64,7 @@ class EntryCache:
     def trim(self, keep: Iterable[str]) -> None:
         """Remove the entries that were not used for longest, down to the limit, but none of `keep` or of a set in memory."""
         kept = {*keep, *(path for training_set in _living for path in paths_of(training_set))}
-        entries = sorted(((path.stat(), path) for path in self.folder.glob("??/*.safetensors")), key=lambda entry: entry[0].st_mtime_ns)
+        entries = sorted(((path.stat(), path) for path in self.folder.glob("??/[!.]*.safetensors")), key=lambda entry: entry[0].st_mtime_ns)
         excess = sum(status.st_size for status, _ in entries) - self.limit
         for status, path in entries:
             if excess <= 0:
@@ -76,14 +77,11 @@ class EntryCache:
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    part = path.with_suffix(".part")
     try:
-        save_file(plain, part, {"sum": sum_of(plain)})
-        os.replace(part, path)
+        with replacing(path) as part:
+            save_file(plain, part, {"sum": sum_of(plain)})
     except SafetensorError as error:
         raise OSError(f"{path.name} cannot be written: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _is_whole(path: Path) -> bool:

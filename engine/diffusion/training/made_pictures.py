@@ -13,6 +13,7 @@ from torch import Tensor
 from engine.errors import InvalidInput
 from engine.values.dataset import Bucket, Dataset, Example
 from engine.values.pictures import to_pillow
+from engine.whole_files import replacing
 
 
 def dataset_of(
@@ -60,7 +61,6 @@ def _kept(picture: Tensor, folder: Path) -> tuple[Path, str]:
         os.utime(path)  # those that were not used for longest are cleared away, perhaps right now
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(data)
-        os.replace(part, path)
+        with replacing(path) as part:
+            part.write_bytes(data)
     return path, digest
