@@ -221,6 +221,7 @@ def train_plan(
     validate_every: StepsOrNone = 0,
     unit: Unit = "steps",
     processes: Processes = 1,
+    fp8_base: bool = False,
 ) -> Plan:
     """How long is trained, and in what portions.
 
@@ -234,10 +235,12 @@ def train_plan(
         validate_every: steps between measurements of the loss at fixed timesteps with fixed noise, the curve to trust; 0: none.
         unit: what steps, save_every and validate_every count: steps, epochs (the whole dataset with its repeats), or pictures seen.
         processes: how many graphics devices share each step, from the one in use on; each takes a batch of its own.
+        fp8_base: keep the frozen weights of the diffusion network in float8: a quarter of float32's memory, half of float16's; what is
+            learnt is a little other. For LoRA, LoHa and LoKr, and for what is trained in the text encoder.
     """
     return Plan(
         steps=steps, save_every=save_every, batch_size=batch_size, accumulation=accumulation, seed=seed, checkpointing=checkpointing,
-        validate_every=validate_every, unit=unit, processes=processes,
+        validate_every=validate_every, unit=unit, processes=processes, fp8_base=fp8_base,
     )  # fmt: skip
 
 

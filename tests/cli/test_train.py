@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from engine.cli import training
 from engine.cli.main import app
 from engine.cli.training import PRESETS, preset_values, set_values
+from engine.diffusion.weights_file import read_header
 from engine.errors import InvalidInput, InvalidWorkflow, MissingFile, Problem
 from engine.graph.folders import EXAMPLE_WORKFLOWS
 from engine.graph.workflow_reader import parse_document
@@ -34,10 +35,10 @@ def test_a_folder_becomes_a_lora(tmp_path):
         "--out",
         "pinwheel",
     ]
-    quick = ["plan.steps=1", "plan.batch_size=1", "plan.validate_every=0", "sampler.steps=1"]
+    quick = ["plan.steps=1", "plan.batch_size=1", "plan.validate_every=0", "plan.fp8_base=true", "sampler.steps=1"]
     done = CliRunner().invoke(app, [*arguments, *(part for value in quick for part in ("--set", value))])
     assert done.exit_code == 0, done.output
-    assert (tmp_path / "data/models/loras/pinwheel.safetensors").is_file()
+    assert read_header(tmp_path / "data/models/loras/pinwheel.safetensors").metadata["ss_fp8_base_unet"] == "True"
     assert "pinwheel_00001_.png" in done.output
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from engine.diffusion.adapters.targets import Network, targets, trained_names
 from engine.diffusion.training import by_formula
+from engine.diffusion.training.frozen import cast_for_use
 from engine.diffusion.training.rules import Rules
 from engine.diffusion.training.streams import global_stream
 from engine.errors import InvalidInput
@@ -242,6 +243,7 @@ def shared_copy(loaded: Any) -> Any:
     for name, buffer in loaded.named_buffers():
         owner, _, own = name.rpartition(".")
         copy.get_submodule(owner).register_buffer(own, buffer, persistent=name in state)
+    cast_for_use(copy)
     return copy.eval().requires_grad_(False)
 
 

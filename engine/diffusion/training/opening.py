@@ -11,6 +11,7 @@ from engine.diffusion.families import KINDS
 from engine.diffusion.memory import Memory
 from engine.diffusion.model_options import latent_format, prediction
 from engine.diffusion.training.batches import Batches
+from engine.diffusion.training.frozen import frozen_network
 from engine.diffusion.training.learned_word import LearnedWord
 from engine.diffusion.training.networks import AdaptedNetwork, Trained, shared_copy
 from engine.diffusion.training.objectives import task
@@ -65,13 +66,16 @@ def open_trainer(
     if recipe.objective.preserve_class:
         _check_preserved(data, recipe)
     _check_masks(data, recipe.objective)
-    if recipe.whole:
+    if recipe.whole or recipe.fp8_base:
         memory.free()
     with ExitStack() as stack:
         adapted: dict[str, Trained] = {}
         base: Any = None
         if not (adapter.unet and recipe.whole) or recipe.objective.preserve_class:
-            base = stack.enter_context(memory.unet(model))
+            if recipe.fp8_base:
+                base = frozen_network(model, memory.network_dtype(model), memory.numerics.device)
+            else:
+                base = stack.enter_context(memory.unet(model))
         if adapter.unet and recipe.whole:
             adapted["unet"] = WholeNetwork(model, memory.numerics.device)
         elif adapter.unet:

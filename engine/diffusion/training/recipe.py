@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.diffusion.training.networks import BY_PEFT
 from engine.diffusion.training.optimizers import check_schedule, needs_horizon
 from engine.errors import InvalidInput
 from engine.values.training import Adapter, Objective, Optimizer, Plan, Settings
@@ -31,6 +32,7 @@ class Recipe(Settings):
     validate_every: int
     horizon: int
     processes: int = 1
+    fp8_base: bool = False
     word: Word | None = None
     whole: bool = False
 
@@ -51,6 +53,12 @@ def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan
         raise InvalidInput("text_share has no effect without a trained text encoder.", hint="Leave it at 1.")
     if optimizer.up_rate != 1 and adapter.kind != "lora":
         raise InvalidInput(f"up_rate (LoRA+) has no effect on {adapter.kind}.", hint="Leave it at 1.")
+    if plan.fp8_base and adapter.unet and (adapter.kind not in BY_PEFT or adapter.magnitude):
+        raise InvalidInput(
+            f"fp8_base does not go with {'magnitude (DoRA)' if adapter.magnitude else adapter.kind}: it works on the weights themselves, "
+            "and what it learns of rounded ones would be put on exact ones.",
+            hint=f"Switch fp8_base off, or train {', '.join(BY_PEFT)} without magnitude.",
+        )
     if optimizer.horizon and not needs_horizon(optimizer):
         raise InvalidInput(
             f"horizon = {optimizer.horizon} has no effect on the schedule {optimizer.schedule} with a warm-up in steps.",
@@ -70,6 +78,7 @@ def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan
         validate_every=plan.validate_every,
         horizon=horizon,
         processes=plan.processes,
+        fp8_base=plan.fp8_base,
     )
 
 
@@ -87,5 +96,7 @@ def whole_recipe(unet: bool, text_encoder: bool, objective: Objective, optimizer
     """The recipe of a training of whole networks. Raises InvalidInput as `recipe_of`."""
     if optimizer.up_rate != 1:
         raise InvalidInput(f"up_rate = {optimizer.up_rate:g} (LoRA+) has no effect without a LoRA.", hint="Leave it at 1.")
+    if unet and plan.fp8_base:
+        raise InvalidInput("fp8_base has no effect: no weight of the diffusion network is frozen.", hint="Switch fp8_base off.")
     settings = Adapter(unet=unet, text_encoder=text_encoder)
     return recipe_of(settings, objective, optimizer, plan).model_copy(update={"whole": True})

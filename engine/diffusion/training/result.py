@@ -61,6 +61,7 @@ def metadata_of(recipe: Recipe, steps: int) -> dict[str, str]:
         "ss_gradient_checkpointing": recipe.checkpointing,
         "ss_batch_size_per_device": recipe.batch_size,
         "ss_total_batch_size": recipe.batch_size * recipe.accumulation * recipe.processes,
+        "ss_fp8_base_unet": recipe.fp8_base,
         "ss_seed": recipe.seed,
         "ss_loss_type": objective.loss,
         "ss_huber_schedule": objective.huber_schedule,
