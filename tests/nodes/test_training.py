@@ -163,6 +163,7 @@ def test_the_settings_of_nodes_are_those_of_the_values():
     assert objective() == Objective()
     assert optimizer() == Optimizer()
     assert train_plan() == Plan()
+    assert train_plan(fp8_base=True, fused_backward=True) == Plan(fp8_base=True, fused_backward=True)
     assert training_samples() == SamplePlan()
     assert training_files() == FilePlan()
 

@@ -58,19 +58,20 @@ class Activations:
 class Estimate:
     """Activations of pictures of any size, by those of two small ones: they grow in proportion to the latent's area.
 
-    trained: bytes of the trained tensors; gradients and an optimizer's two moments are three times as many.
+    trained: bytes of the trained tensors; an optimizer's two moments are twice as many. gradients: bytes of those held at once.
     """
 
     small: tuple[int, Activations]
     large: tuple[int, Activations]
     trained: int
+    gradients: int
 
     def bytes(self, economy: Economy, area: int, batch_size: int) -> float:
         """For a step with latents of this area and batches of this size."""
         (first, low), (second, high) = ((size, kept.of(economy)) for size, kept in (self.small, self.large))
         slope = (high - low) / (second - first)
         pictures = -(-batch_size // economy.pieces)
-        return pictures * (low + slope * (area - first)) + 3 * self.trained
+        return pictures * (low + slope * (area - first)) + 2 * self.trained + self.gradients
 
 
 def chosen(needed: Mapping[Economy, float], free: float, device: str) -> Economy:

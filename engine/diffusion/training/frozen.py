@@ -65,7 +65,7 @@ def _float8(name: str, value: Tensor) -> Tensor:
 
 
 class _Stored:
-    """What both kinds of layer share. used_as: what the weight is cast to; it is read so by whoever asks for it."""
+    """What both kinds of layer share; each has `output` and the `gradient` of its input. used_as: what the weight is cast to; it is read so by whoever asks for it."""
 
     used_as: torch.dtype
     bias: Any
@@ -77,13 +77,6 @@ class _Stored:
 
     def forward(self, x: Tensor) -> Tensor:
         return _Use.apply(x, self._parameters["weight"], self.bias, self)
-
-    def output(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        raise NotImplementedError
-
-    def gradient(self, output: Tensor, weight: Tensor, shape: torch.Size) -> Tensor:
-        """Of the input, which has this shape. output: that of the output."""
-        raise NotImplementedError
 
 
 class _Matrix(_Stored, nn.Linear):  # type: ignore[override]
@@ -107,10 +100,10 @@ class _Convolution(_Stored, nn.Conv2d):  # type: ignore[override]
 
 
 class _Use(torch.autograd.Function):
-    """One use of a layer, differentiable by its input."""
+    """One use of a layer, differentiable by its input; the layer says how, from the gradient of its output and the input's shape."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, stored: Tensor, bias: Tensor | None, layer: _Stored) -> Tensor:
+    def forward(ctx: Any, x: Tensor, stored: Tensor, bias: Tensor | None, layer: Any) -> Tensor:
         ctx.layer, ctx.shape = layer, x.shape
         ctx.save_for_backward(stored)
         return layer.output(x, stored.to(layer.used_as), bias)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.diffusion.training.fused import check_fused
 from engine.diffusion.training.networks import BY_PEFT
 from engine.diffusion.training.optimizers import check_schedule, needs_horizon
 from engine.errors import InvalidInput
@@ -33,6 +34,7 @@ class Recipe(Settings):
     horizon: int
     processes: int = 1
     fp8_base: bool = False
+    fused_backward: bool = False
     word: Word | None = None
     whole: bool = False
 
@@ -53,6 +55,11 @@ def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan
         raise InvalidInput("text_share has no effect without a trained text encoder.", hint="Leave it at 1.")
     if optimizer.up_rate != 1 and adapter.kind != "lora":
         raise InvalidInput(f"up_rate (LoRA+) has no effect on {adapter.kind}.", hint="Leave it at 1.")
+    if plan.fused_backward:
+        raise InvalidInput(
+            "fused_backward is for whole networks: the gradients of an adapter or a word take hardly any memory.",
+            hint="Switch fused_backward off.",
+        )
     if plan.fp8_base and adapter.unet and (adapter.kind not in BY_PEFT or adapter.magnitude):
         raise InvalidInput(
             f"fp8_base does not go with {'magnitude (DoRA)' if adapter.magnitude else adapter.kind}: it works on the weights themselves, "
@@ -98,5 +105,9 @@ def whole_recipe(unet: bool, text_encoder: bool, objective: Objective, optimizer
         raise InvalidInput(f"up_rate = {optimizer.up_rate:g} (LoRA+) has no effect without a LoRA.", hint="Leave it at 1.")
     if unet and plan.fp8_base:
         raise InvalidInput("fp8_base has no effect: no weight of the diffusion network is frozen.", hint="Switch fp8_base off.")
-    settings = Adapter(unet=unet, text_encoder=text_encoder)
-    return recipe_of(settings, objective, optimizer, plan).model_copy(update={"whole": True})
+    if plan.fused_backward:
+        check_fused(optimizer, plan)
+    settings = recipe_of(
+        Adapter(unet=unet, text_encoder=text_encoder), objective, optimizer, plan.model_copy(update={"fused_backward": False})
+    )
+    return settings.model_copy(update={"whole": True, "fused_backward": plan.fused_backward})

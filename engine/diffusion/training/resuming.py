@@ -14,10 +14,16 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from engine.diffusion.training.optimizers import BUILT_IN
-from engine.diffusion.training.state import refused, unpacked
+from engine.diffusion.training.state import packed, refused, unpacked
 
 SMALL_TABLE = 256
 """Numbers that an optimizer of a package may keep for a parameter of any size: a table of its 8-bit format."""
+
+
+def form_of_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> Any:
+    """What `resume_optimizer` takes, in the order of the parameters, whichever moved first. Its tensors go to `tensors`."""
+    own = optimizer.state_dict()
+    return packed({**own, "state": dict(sorted(own["state"].items()))}, tensors)
 
 
 def resume_optimizer(optimizer: torch.optim.Optimizer, form: Any, tensors: Mapping[str, Tensor], name: str) -> None:

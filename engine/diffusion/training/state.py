@@ -74,8 +74,8 @@ def made_with(state: TrainingState) -> Recipe:
 
 
 def check_same(state: TrainingState, recipe: Recipe) -> None:
-    """Raise InvalidInput for a state of other settings, naming one."""
-    before, now = (settings.model_dump(mode="json") for settings in (made_with(state), recipe))
+    """Raise InvalidInput for a state of other settings, naming one; fused_backward comes to the same and may change."""
+    before, now = (settings.model_dump(mode="json", exclude={"fused_backward"}) for settings in (made_with(state), recipe))
     name = next((name for name in now if before[name] != now[name]), None)
     if name is None:
         return

@@ -20,6 +20,7 @@ from engine.diffusion.memory import Memory
 from engine.diffusion.training.batches import Batch, Batches
 from engine.diffusion.training.economy import GIB, MARGIN, Activations, Economy, Estimate, activations, chosen, ladder
 from engine.diffusion.training.entry_cache import key_of
+from engine.diffusion.training.fused import stepping
 from engine.diffusion.training.groups import groups_of
 from engine.diffusion.training.kept_files import pictures_of
 from engine.diffusion.training.networks import AdaptedNetwork, Trained
@@ -27,11 +28,11 @@ from engine.diffusion.training.objectives import Noised, Task
 from engine.diffusion.training.optimizers import at_average, build_optimizer, build_schedule
 from engine.diffusion.training.ranks import Ranks, divided
 from engine.diffusion.training.recipe import Recipe
-from engine.diffusion.training.resuming import averages_of, resume_optimizer, resume_scaler, set_schedule
+from engine.diffusion.training.resuming import averages_of, form_of_optimizer, resume_optimizer, resume_scaler, set_schedule
 from engine.diffusion.training.state import check_same, packed, refused
 from engine.diffusion.training.streams import global_stream, stream
 from engine.diffusion.training.text_reader import TextReader
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, OutOfMemory
 from engine.values.training import TrainingState
 
 log = logging.getLogger("easel.training")
@@ -105,7 +106,8 @@ class Trainer:
         self._numerics = memory.numerics
         self._ranks = ranks
         self._notice = notice
-        self._economies = ladder(recipe.checkpointing, recipe.batch_size)
+        # weights that have moved cannot wait for another piece of the batch
+        self._economies = ladder(recipe.checkpointing, 1 if recipe.fused_backward else recipe.batch_size)
         self._economy = self._economies[0]
         if recipe.checkpointing:
             networks.checkpoint(True)
@@ -113,6 +115,11 @@ class Trainer:
         self._optimizer = build_optimizer(recipe.optimizer, groups_of(networks.adapted, recipe))
         self._schedule = build_schedule(recipe.optimizer, self._optimizer, recipe.horizon or 1)
         self._scaler = torch.amp.GradScaler(self._numerics.device.type, enabled=self._numerics.network == torch.float16)
+        if recipe.fused_backward and self._scaler.is_enabled():
+            raise InvalidInput(
+                "fused_backward does not go with float16, whose loss scale looks at all gradients of a step.",
+                hint="Compute in another precision, such as bf16, or switch fused_backward off.",
+            )
         decay = recipe.optimizer.ema
         self._average = EMAModel(self._parameters, decay=decay) if decay else None
         self._curve: list[list[Any]] = []
@@ -144,7 +151,7 @@ class Trainer:
             "family": self._networks.kind.name,
             "pictures": self._pictures,
             "economy": asdict(self._economy),
-            "optimizer": packed(self._optimizer.state_dict(), inner),
+            "optimizer": form_of_optimizer(self._optimizer, inner),
             "scaler": packed(self._scaler.state_dict(), inner),
         }
         return TrainingState({**tensors, **{f"optimizer.{name}": tensor for name, tensor in inner.items()}}, record)
@@ -189,16 +196,12 @@ class Trainer:
         rate = float(self._schedule.get_last_lr()[0])
         batches = self._batches(self.step)
         count = sum(len(batch.latents) for batch in batches)
-        ways = self._economies[self._economies.index(self._economy) :]
-        shares = self._memory.first_that_fits([partial(self._gradients, way, batches, count) for way in ways], "A training step")
+        with stepping(self._optimizer, self._begin) if self.recipe.fused_backward else nullcontext() as norms:
+            ways = self._economies[self._economies.index(self._economy) :]
+            shares = self._memory.first_that_fits([partial(self._gradients, way, batches, count) for way in ways], "A training step")
         loss, others = self._ranks.sum(shares).tolist()
-        self._ranks.sum_gradients(self._parameters)
-        moving = any(parameter.grad is not None for parameter in self._parameters)  # none in a step that says nothing of what is trained
-        gradient = self._clip() if moving else 0.0
+        gradient = self._move() if norms is None else self._checked(nn.utils.get_total_norm(norms))
         self.whole = False
-        if moving:
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
         self._schedule.step()
         self._after_step()
         self.step += 1
@@ -213,6 +216,11 @@ class Trainer:
     def _gradients(self, economy: Economy, batches: list[Batch], count: int) -> Tensor:
         """The gradients of this rank's part of a step; what it adds to the mean loss over all `count` pictures, and what of that is due
         to regularisation pictures, [2] float64."""
+        if not self.whole:
+            raise OutOfMemory(
+                f"Step {self.step + 1} ran out of memory when some weights had moved already, as fused_backward lets them.",
+                hint="Switch `checkpointing` on in the plan, or fused_backward off. The state that was kept before this step stays.",
+            )
         if economy != self._economy:
             self._notice(
                 f"A training step does not fit into memory: from here on with {economy}.", "Smaller batches or pictures need less."
@@ -220,6 +228,20 @@ class Trainer:
             self._use(economy)
         self._optimizer.zero_grad(set_to_none=True)
         return torch.stack([self._backward(batch, number, count) for number, batch in enumerate(batches)]).sum(0)
+
+    def _begin(self) -> None:
+        self.whole = False
+
+    def _move(self) -> float:
+        """Let the optimizer take its step; the norm of the gradient."""
+        self._ranks.sum_gradients(self._parameters)
+        if all(parameter.grad is None for parameter in self._parameters):  # in a step that says nothing of what is trained
+            return 0.0
+        gradient = self._clip()
+        self.whole = False
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        return gradient
 
     def _use(self, economy: Economy) -> None:
         if economy.checkpointing != self._economy.checkpointing:
@@ -312,10 +334,15 @@ class Trainer:
     def _clip(self) -> float:
         """The norm of the gradient before it is shortened."""
         self._scaler.unscale_(self._optimizer)
-        norm = float(nn.utils.clip_grad_norm_(self._parameters, self.recipe.optimizer.max_grad_norm or math.inf))
+        return self._checked(nn.utils.clip_grad_norm_(self._parameters, self.recipe.optimizer.max_grad_norm or math.inf))
+
+    def _checked(self, gradient: Tensor) -> float:
+        """The norm of a gradient. Raises InvalidInput for one that is no number."""
+        norm = float(gradient)
         if not math.isfinite(norm) and not self._scaler.is_enabled():  # the scaler itself passes over such a step
             raise InvalidInput(
-                f"The gradient is no finite number at step {self.step + 1}; training stopped before this step.",
+                f"The gradient is no finite number at step {self.step + 1}; training stopped "
+                f"{'before this step' if self.whole else 'in this step, and goes on from the state that was kept before it'}.",
                 hint="Lower the learning rate, or compute in another precision.",
                 details={"step": self.step + 1},
             )
@@ -360,7 +387,8 @@ class Trainer:
 
     def _estimate(self) -> Estimate:
         small, large = ((side * side, self._activations(side)) for side in PROBES)
-        return Estimate(small, large, sum(parameter.nbytes for parameter in self._parameters))
+        sizes = [parameter.nbytes for parameter in self._parameters]
+        return Estimate(small, large, sum(sizes), max(sizes) if self.recipe.fused_backward else sum(sizes))
 
     def _activations(self, side: int) -> Activations:
         """Of one picture whose latent is a square."""

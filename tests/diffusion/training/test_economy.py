@@ -125,12 +125,12 @@ def test_the_estimate_is_what_autograd_keeps(checkpoint, memory, four):
         small, between, large = (trainer._activations(side) for side in (8, 24, 32))
         for side, found in ((24, between), (32, large)):
             for economy in (Economy(), Economy(True)):
-                expected = estimate.bytes(economy, side * side, 1) - 3 * estimate.trained
+                expected = estimate.bytes(economy, side * side, 1) - 2 * estimate.trained - estimate.gradients
                 assert found.of(economy) == pytest.approx(expected, rel=0.1), (side, economy)
     assert small == estimate.small[1] and small.plain < between.plain < large.plain
 
 
 def test_an_estimate_grows_with_area_pictures_and_what_is_trained():
-    estimate = Estimate((10, Activations(100, 50)), (20, Activations(180, 60)), trained=7)
-    assert estimate.bytes(Economy(), 30, 1) == 260 + 21
-    assert estimate.bytes(Economy(True, 2), 30, 3) == 2 * 70 + 21
+    estimate = Estimate((10, Activations(100, 50)), (20, Activations(180, 60)), trained=7, gradients=5)
+    assert estimate.bytes(Economy(), 30, 1) == 260 + 19
+    assert estimate.bytes(Economy(True, 2), 30, 3) == 2 * 70 + 19
