@@ -65,7 +65,10 @@ def _float8(name: str, value: Tensor) -> Tensor:
 
 
 class _Stored:
-    """What both kinds of layer share; each has `output` and the `gradient` of its input. used_as: what the weight is cast to; it is read so by whoever asks for it."""
+    """What both kinds of layer share; each has `output` and the `gradient` of its input.
+
+    used_as: what the weight is cast to, also for whoever else asks for it.
+    """
 
     used_as: torch.dtype
     bias: Any
