@@ -4,8 +4,7 @@ import { test } from "node:test";
 globalThis.sessionStorage = /** @type {any} */ ({ getItem: () => null, setItem() {} });
 globalThis.window = /** @type {any} */ ({ addEventListener() {}, setTimeout: (work, time) => setTimeout(work, time) });
 globalThis.document = /** @type {any} */ ({ addEventListener() {} });
-const { Drafts, pauseAfter, uuid } = await import("../../web/editor/drafts.js");
-const { merged } = await import("../../web/editor/recovery.js");
+const { Drafts, merged, pauseAfter, uuid } = await import("../../web/editor/drafts.js");
 const { Refused, Unreachable } = await import("../../web/editor/api.js");
 
 const draft = (id, text, dirty = true, time = 5) => ({ id, time, dirty, file: { name: "", title: id, writable: false }, opened: 0, text });

@@ -6,6 +6,7 @@ import { save } from "./workflow_file.js";
 import { t } from "./words.js";
 
 /** @typedef {{id: string, time: number, dirty: boolean, file: import("./app.js").FileOf, opened: number, text: string}} Draft */
+/** @typedef {{id: string, file: import("./app.js").FileOf, opened: number, time: number, text?: string}} Unsaved without its text it lies on the server */
 /** @typedef {Draft & {patient: boolean}} Unsent patient: while it is edited on, it waits for the pause that its size asks for */
 
 const DELAY = 1000;
@@ -44,6 +45,16 @@ export function uuid() {
   bytes[8] = (bytes[8] & 63) | 128;
   const digits = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+/** Unsaved work but that of this page; of a draft that is in both places the browser's own, which is never older.
+ * @param {Draft[]} here @param {import("./api.js").DraftEntry[]} there @param {string} mine @returns {Unsaved[]} newest first */
+export function merged(here, there, mine) {
+  const known = new Set([mine, ...here.map((draft) => draft.id)]);
+  const elsewhere = there.filter((entry) => !known.has(entry.id)).map(({ id, title, name, writable, opened, modified }) => (
+    { id, file: { name, title: title || t("page.untitled"), writable }, opened, time: modified * 1000 }
+  ));
+  return [...here, ...elsewhere].sort((a, b) => b.time - a.time);
 }
 
 /** How long the server hears nothing more of a document while it is edited, in milliseconds: the longer, the larger it is. @param {string} text */
@@ -174,6 +185,18 @@ export class Drafts {
     const kept = new Set([this.id, ...found.slice(0, MOST).map((draft) => draft.id)]);
     for (const draft of all) if (!kept.has(draft.id)) await inStore("readwrite", (store) => store.delete(draft.id));
     return found.slice(0, MOST);
+  }
+
+  /** What other pages of this browser left, and what the server has from other browsers. @returns {Promise<Unsaved[]>} */
+  async unsaved() {
+    const { api } = this.app;
+    const here = await this.others();
+    try {
+      return merged(here, await api.drafts(), this.id);
+    } catch (error) {
+      if (!(error instanceof api.Unreachable)) throw error;
+      return here;
+    }
   }
 
   /** Forget a draft, here and on the server. @param {string} id */

@@ -69,7 +69,8 @@ async function begin() {
     return;
   }
   await app.openWorkflow(FIRST);
-  (await import("./recovery.js")).offer(app);
+  const unsaved = await app.guard(async () => app.drafts?.unsaved());
+  if (unsaved?.length) (await import("./recovery.js")).offer(app, unsaved);
 }
 
 app.guard(async () => {

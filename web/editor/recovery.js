@@ -5,29 +5,7 @@ import { open } from "./workflow_file.js";
 import { t } from "./words.js";
 
 /** @typedef {import("./app.js").App} App */
-/** @typedef {{id: string, file: import("./app.js").FileOf, opened: number, time: number, text?: string}} Unsaved without its text it lies on the server */
-
-/** Unsaved work but that of this page; of a draft that is in both places the browser's own, which is never older.
- * @param {import("./drafts.js").Draft[]} here @param {import("./api.js").DraftEntry[]} there @param {string} mine @returns {Unsaved[]} newest first */
-export function merged(here, there, mine) {
-  const known = new Set([mine, ...here.map((draft) => draft.id)]);
-  const elsewhere = there.filter((entry) => !known.has(entry.id)).map(({ id, title, name, writable, opened, modified }) => (
-    { id, file: { name, title: title || t("page.untitled"), writable }, opened, time: modified * 1000 }
-  ));
-  return [...here, ...elsewhere].sort((a, b) => b.time - a.time);
-}
-
-/** @param {App} app @returns {Promise<Unsaved[]>} */
-async function unsaved(app) {
-  if (!app.drafts) return [];
-  const here = await app.drafts.others();
-  try {
-    return merged(here, await app.api.drafts(), app.drafts.id);
-  } catch (error) {
-    if (!(error instanceof app.api.Unreachable)) throw error;
-    return here;
-  }
-}
+/** @typedef {import("./drafts.js").Unsaved} Unsaved */
 
 /** Open it as a draft of this page. @param {App} app @param {Unsaved} found */
 async function recover(app, found) {
@@ -43,13 +21,12 @@ async function recover(app, found) {
 /** @param {Unsaved} found */
 const when = ({ time }) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 
-/** Tell a person who comes back. @param {App} app */
-export async function offer(app) {
-  const found = (await app.guard(() => unsaved(app))) ?? [];
+/** Tell a person who comes back. @param {App} app @param {Unsaved[]} found not empty */
+export function offer(app, found) {
   const [one] = found;
   if (found.length > 1) {
     app.notices.say({ text: t("draft.several", { count: found.length }), actions: [{ title: t("draft.show"), act: () => showUnsaved(app) }] });
-  } else if (one) {
+  } else {
     app.notices.say({ text: t("draft.unsaved", { title: one.file.title, when: when(one) }), actions: [
       { title: t("draft.recover"), act: () => app.guard(() => recover(app, one)) },
       { title: t("draft.discard"), act: () => app.guard(() => app.drafts?.drop(one.id)) },
@@ -59,7 +36,7 @@ export async function offer(app) {
 
 /** @param {App} app */
 export async function showUnsaved(app) {
-  const found = await unsaved(app);
+  const found = (await app.drafts?.unsaved()) ?? [];
   const { dialog, form, close } = openDialog(t("draft.title"));
   dialog.classList.add("unsaved");
   const list = Object.assign(document.createElement("ul"), { className: "entries" });
