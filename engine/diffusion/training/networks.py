@@ -95,13 +95,14 @@ class AdaptedNetwork:
     modules that it changes; norms: the paths of norms that it changes too; file_names: what adapter files call both.
     """
 
-    def __init__(self, loaded: nn.Module, weights: Weights, adapter: Adapter, seed: int) -> None:
-        """loaded: the network as the memory manager has it. The adapter starts as `seed` says, with no effect."""
+    def __init__(self, loaded: nn.Module, weights: Weights, adapter: Adapter, rules: Rules, seed: int) -> None:
+        """loaded: the network as the memory manager has it. rules: the adapter's `ranks`, read once for all its networks. The adapter
+        starts as `seed` says, with no effect."""
         self.adapter = adapter
         self.weights = weights
         self.network = Network.loaded(loaded, weights)
         self.module = shared_copy(loaded)
-        self.sizes = sizes_of(self.network, adapter)
+        self.sizes = sizes_of(self.network, adapter, rules)
         if adapter.kind in BY_PEFT:
             with global_stream(seed, "adapter", weights.part == "unet"):
                 inject_adapter_in_model(_config(adapter, self.sizes), self.module, adapter_name=NAME)
@@ -247,10 +248,9 @@ def shared_copy(loaded: Any) -> Any:
     return copy.eval().requires_grad_(False)
 
 
-def sizes_of(network: Network, adapter: Adapter) -> dict[str, Size]:
-    """Rank and alpha of every module that the adapter changes, by its path."""
+def sizes_of(network: Network, adapter: Adapter, rules: Rules) -> dict[str, Size]:
+    """Rank and alpha of every module of one network that the adapter changes, by its path. rules: the adapter's `ranks`."""
     _check(adapter)
-    rules = Rules(adapter.ranks, "ranks", whole=True)
     sizes = {}
     found = targets(network, attention_only=adapter.targets == "attention", convolutions=adapter.conv_rank > 0)
     if adapter.kind == "ia3":
@@ -263,7 +263,6 @@ def sizes_of(network: Network, adapter: Adapter) -> dict[str, Size]:
             rank, alpha = int(own), alpha * own / rank
         if rank:
             sizes[path] = Size(rank, alpha)
-    rules.check_used()
     if not sizes:
         raise InvalidInput("The adapter changes no module.", hint="Let `ranks` leave some with a rank above 0.")
     return sizes

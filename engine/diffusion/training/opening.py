@@ -17,6 +17,7 @@ from engine.diffusion.training.networks import AdaptedNetwork, Trained, shared_c
 from engine.diffusion.training.objectives import task
 from engine.diffusion.training.ranks import ALONE, Ranks
 from engine.diffusion.training.recipe import Recipe
+from engine.diffusion.training.rules import Rules
 from engine.diffusion.training.starting import start_from
 from engine.diffusion.training.streams import stream_seed
 from engine.diffusion.training.text_reader import TextReader
@@ -70,6 +71,7 @@ def open_trainer(
         memory.free()
     with ExitStack() as stack:
         adapted: dict[str, Trained] = {}
+        rules = Rules(adapter.ranks, "ranks", whole=True)
         base: Any = None
         if not (adapter.unet and recipe.whole) or recipe.objective.preserve_class:
             if recipe.fp8_base:
@@ -79,16 +81,17 @@ def open_trainer(
         if adapter.unet and recipe.whole:
             adapted["unet"] = WholeNetwork(model, memory.numerics.device)
         elif adapter.unet:
-            adapted["unet"] = AdaptedNetwork(base, model.weights, adapter, stream_seed(recipe.seed, "unet"))
+            adapted["unet"] = AdaptedNetwork(base, model.weights, adapter, rules, stream_seed(recipe.seed, "unet"))
         module = adapted["unet"].module if adapter.unet else shared_copy(base)
         reader = None
         if clip is not None and not encoded:
             encoder = stack.enter_context(memory.text_encoder(clip))
-            trained = _trained_encoder(encoder, clip, data, recipe, memory) if trains_text else None
+            trained = _trained_encoder(encoder, clip, data, recipe, rules, memory) if trains_text else None
             if trained is not None:
                 adapted["text_encoder"] = trained
                 encoder = trained.module
             reader = TextReader(encoder, clip, memory.numerics.device, trained if isinstance(trained, LearnedWord) else None)
+        rules.check_used()
         if start is not None:
             start_from([network for network in adapted.values() if isinstance(network, AdaptedNetwork)], start)
         preserved = base if recipe.objective.preserve_class else None
@@ -96,13 +99,13 @@ def open_trainer(
         yield Trainer(networks, objective, batches, recipe, memory, ranks, notice)
 
 
-def _trained_encoder(encoder: Any, clip: Clip, data: TrainingSet, recipe: Recipe, memory: Memory) -> Trained:
+def _trained_encoder(encoder: Any, clip: Clip, data: TrainingSet, recipe: Recipe, rules: Rules, memory: Memory) -> Trained:
     """What is trained of the text encoder. encoder: as the memory manager has it."""
     if recipe.word is not None:
         return LearnedWord(encoder, clip, recipe.word, data)
     if recipe.whole:
         return WholeNetwork(clip, memory.numerics.device)
-    return AdaptedNetwork(encoder, clip.weights, recipe.adapter, stream_seed(recipe.seed, "text_encoder"))
+    return AdaptedNetwork(encoder, clip.weights, recipe.adapter, rules, stream_seed(recipe.seed, "text_encoder"))
 
 
 def check_trainable(model: Model) -> None:

@@ -303,6 +303,14 @@ def test_an_adapter_that_cannot_be_is_refused_by_name(run, adapter, named):
         run(recipe(adapter), 0)
 
 
+def test_a_rule_may_be_for_one_of_two_networks(checkpoint, memory, pictures):
+    settings = recipe(Adapter(text_encoder=True, ranks="^down_blocks = 0"), optimizer=Optimizer(text_rate=1e-4))
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, settings) as trainer:
+        names = trainer.state().part("adapter")
+    assert any(name.startswith("lora_te_") for name in names) and any(name.startswith("lora_unet_up_blocks") for name in names)
+    assert not any(name.startswith("lora_unet_down_blocks") for name in names)
+
+
 def test_encoded_captions_and_a_trained_text_encoder_contradict_each_other(run, tmp_path):
     data = encoded(random_set(tmp_path, 2, policy=CaptionPolicy()), tmp_path, 64)
     settings = recipe(Adapter(text_encoder=True), optimizer=Optimizer(text_rate=1e-4))
