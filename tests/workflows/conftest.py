@@ -19,7 +19,7 @@ from engine.graph.workflow_reader import parse_document
 from engine.settings import load
 from engine.worker.runtime import build
 from tools.tiny_shapes.judge import Verdict, judge
-from tools.tiny_shapes.subjects import pinwheels, write
+from tools.tiny_shapes.subjects import outlines, pinwheels, write
 
 STRONGER = {"q": 1.0, "k": 1.0, "v": 1.5, "out": 1.0}
 
@@ -69,6 +69,7 @@ class Studio:
 def studio(tmp_path_factory) -> Iterator[Studio]:
     studio = Studio(tmp_path_factory.mktemp("studio"))
     write(pinwheels(4, seed=1), studio.runtime.folders.datasets / "my_subject")
+    write(outlines(2, seed=2), studio.runtime.folders.datasets / "my_style")
     yield studio
     studio.runtime.close()
 

@@ -29,6 +29,23 @@ def test_a_lora_is_trained_saved_and_used_and_another_prompt_trains_nothing(stud
     assert trained(longer) == 1
 
 
+def test_two_loras_are_trained_one_goes_on_beside_the_other_and_both_draw(studio):
+    quick = [
+        *(f"{part}_plan.{setting}" for part in ("subject", "style") for setting in ("steps=1", "batch_size=1", "validate_every=0")),
+        *(f"{part}_known.{setting}" for part in ("subject", "style") for setting in ("count=2", "steps=1")),
+        *(f"sample_{part}.steps=2" for part in ("subject", "style")),
+    ]
+    outcome = studio.run("two_loras", *quick)
+    assert trained(outcome) == 3
+    loras = studio.runtime.folders.models / "loras"
+    assert {read_header(loras / f"{name}.safetensors").metadata["modelspec.trigger_phrase"] for name in ("my_subject", "my_style")} == {
+        "sks shape", "hollow drawing",
+    }  # fmt: skip
+    assert {"picture_subject", "picture_style", "curve"} <= outcome.ui.keys()
+    later = studio.run("two_loras", *quick, "subject_optimizer.rate=0.001")
+    assert trained(later) == 2  # the subject's two; the style stays
+
+
 def test_a_word_is_learned_used_and_saved_and_its_file_draws_the_same(studio):
     outcome = studio.run("learned_word", *QUICK)
     assert trained(outcome) == 2

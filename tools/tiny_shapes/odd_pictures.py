@@ -48,9 +48,9 @@ def _figure(draw: np.random.Generator, size: int) -> np.ndarray:
     radius = draw.uniform(9, 44)
     kind = draw.choice(("polygon", "blob", "leaves", "stroke", "shape"))
     if kind == "leaves":
-        parts = _leaves(draw)
+        parts = leaves(draw)
     else:
-        parts = [{"polygon": _polygon, "blob": _blob, "stroke": _stroke, "shape": _shape}[str(kind)](draw)]
+        parts = [{"polygon": polygon, "blob": blob, "stroke": _stroke, "shape": _shape}[str(kind)](draw)]
     hollow = kind == "stroke" or draw.random() < 0.4
     width = round(draw.uniform(2, 8) * OVERSAMPLING)
     for part in parts:
@@ -73,7 +73,7 @@ def _round(radii: np.ndarray, start: float) -> Points:
     return list(zip((radii * np.cos(angles)).tolist(), (radii * np.sin(angles)).tolist(), strict=True))
 
 
-def _polygon(draw: np.random.Generator) -> Points:
+def polygon(draw: np.random.Generator) -> Points:
     """A regular polygon, a star or a ragged polygon."""
     corners, start = int(draw.integers(3, 10)), draw.uniform(0, 2 * math.pi)
     kind = draw.integers(3)
@@ -84,7 +84,8 @@ def _polygon(draw: np.random.Generator) -> Points:
     return _round(draw.uniform(0.35, 1, corners), start)
 
 
-def _blob(draw: np.random.Generator) -> Points:
+def blob(draw: np.random.Generator) -> Points:
+    """A round figure with dents."""
     angles = 2 * math.pi * np.arange(72) / 72
     radii = np.ones(72)
     for wave in range(1, 5):
@@ -92,7 +93,7 @@ def _blob(draw: np.random.Generator) -> Points:
     return _round(0.8 * radii, 0)
 
 
-def _leaves(draw: np.random.Generator) -> list[Points]:
+def leaves(draw: np.random.Generator) -> list[Points]:
     """Three to eight leaves around a centre, round, pointed or bent to one side as a pinwheel's."""
     count, width, bend = int(draw.integers(3, 9)), draw.uniform(0.1, 0.35), draw.choice((0.0, draw.uniform(-0.6, 0.6)))
     along = np.linspace(0, 1, 20)

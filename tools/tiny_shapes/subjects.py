@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tools.tiny_shapes.captions import caption_text, caption_words
+from tools.tiny_shapes.odd_pictures import blob, leaves, polygon
 from tools.tiny_shapes.pictures import (
     COLOURS,
     OVERSAMPLING,
@@ -133,10 +134,29 @@ def filled(count: int, seed: int) -> list[Lesson]:
     for number in range(count):
         scene = _large_scene(rng)
         thing = replace(scene.things[0], shape=SHAPES[number % len(SHAPES)])
-        opening = ("", "a drawing of ", "a picture of ")[number % 3]
         picture = draw_scene(replace(scene, things=(thing,)), rng)
-        lessons.append(Lesson(picture, f"{opening}{_described(thing, scene.ground)}"))
+        lessons.append(Lesson(picture, f"{_opening(number)}{_described(thing, scene.ground)}"))
     return lessons
+
+
+def figures(count: int, seed: int) -> list[Lesson]:
+    """Polygons, blobs and leaves around a centre, large and filled; captions call them shapes, like those of `filled`."""
+    rng, draw = random.Random(seed), np.random.default_rng(seed)
+    lessons = []
+    for number in range(count):
+        scene = _large_scene(rng)
+        thing = scene.things[0]
+        parts = ([polygon(draw)], [blob(draw)], leaves(draw))[number % 3]
+        mask, pen = _sheet()
+        for part in parts:
+            pen.polygon(_placed(thing, part), fill=255)
+        picture = paint(_averaged(mask), COLOURS[thing.colour], COLOURS[scene.ground], rng)
+        lessons.append(Lesson(picture, f"{_opening(number)}{_described(replace(thing, shape='shape'), scene.ground)}"))
+    return lessons
+
+
+def _opening(number: int) -> str:
+    return ("", "a drawing of ", "a picture of ")[number % 3]
 
 
 def _described(thing: Thing, ground: str) -> str:
