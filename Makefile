@@ -12,8 +12,10 @@ run: .venv/installed
 demo: .venv/installed
 	$(BIN)/easel run workflows/text_to_image.json
 
+# Two processes, each of which takes a file of tests after the other; torch would otherwise wait for as many threads in each as there are cores.
+test: export OMP_NUM_THREADS = 1
 test: .venv/installed-dev node_modules/installed chromium
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 slow: .venv/installed-dev node_modules/installed chromium
 	$(BIN)/python -m pytest -m slow --timeout 14400 $(PYTEST_ARGS)

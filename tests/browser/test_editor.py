@@ -91,7 +91,10 @@ def test_a_run_that_is_asked_for_before_the_worker_is_up_waits_for_it(browser: B
     server = Server(data)
     page = new_context(browser).new_page()
     try:
-        for _ in range(2):  # at the first start no node is known yet, at the second all are
+        for known in (False, True):  # whether the nodes are known before the worker is up: at the first start they are not
+            if known:
+                server.stop()
+                server.start()
             page.goto(server.url)
             canvas = Canvas(page)
             expect(canvas.nodes).to_have_count(7)
@@ -103,8 +106,6 @@ def test_a_run_that_is_asked_for_before_the_worker_is_up_waits_for_it(browser: B
             canvas.finished()
             expect(page.locator("#outline li[data-id=save]")).to_contain_text("1 picture")
             (data / "go").unlink()
-            server.stop()
-            server.start()
     finally:
         page.context.close()
         server.stop()
