@@ -222,6 +222,7 @@ def train_plan(
     unit: Unit = "steps",
     processes: Processes = 1,
     fp8_base: bool = False,
+    swap: Share = 0.0,
     fused_backward: bool = False,
 ) -> Plan:
     """How long is trained, and in what portions.
@@ -238,12 +239,14 @@ def train_plan(
         processes: how many graphics devices share each step, from the one in use on; each takes a batch of its own.
         fp8_base: keep the frozen weights of the diffusion network in float8: a quarter of float32's memory, half of float16's; what is
             learnt is a little other. For LoRA, LoHa and LoKr, and for what is trained in the text encoder.
+        swap: the share of the frozen weights of the diffusion network that lies in main memory and visits the graphics device for each
+            use, such as 0.5 (block swap). The same result in less memory, slower. For what fp8_base is for, on CUDA devices.
         fused_backward: of Train Full: each weight moves as soon as its gradient is there, which is then dropped. The same result in a
             quarter less memory; needs accumulation 1, one process, max_grad_norm 0, and one of torch's or transformers' optimizers.
     """
     return Plan(
         steps=steps, save_every=save_every, batch_size=batch_size, accumulation=accumulation, seed=seed, checkpointing=checkpointing,
-        validate_every=validate_every, unit=unit, processes=processes, fp8_base=fp8_base, fused_backward=fused_backward,
+        validate_every=validate_every, unit=unit, processes=processes, fp8_base=fp8_base, swap=swap, fused_backward=fused_backward,
     )  # fmt: skip
 
 

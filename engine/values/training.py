@@ -175,8 +175,8 @@ class Plan(Settings):
 
     save_every: the length of a segment, after which the state is kept. validate_every: steps between two measurements of the loss at
     fixed timesteps and noise, 0 for none. unit: what these three count. processes: that share each step, one for each graphics device.
-    fp8_base: the frozen weights of the diffusion network are kept in float8. fused_backward: whole networks
-    move within the backward pass.
+    fp8_base: the frozen weights of the diffusion network are kept in float8. swap: this share of them lies in
+    main memory. fused_backward: whole networks move within the backward pass.
     """
 
     steps: Steps = 1000
@@ -189,6 +189,7 @@ class Plan(Settings):
     unit: Unit = "steps"
     processes: Processes = 1
     fp8_base: bool = False
+    swap: Share = 0.0
     fused_backward: bool = False
 
 

@@ -163,7 +163,8 @@ def test_the_settings_of_nodes_are_those_of_the_values():
     assert objective() == Objective()
     assert optimizer() == Optimizer()
     assert train_plan() == Plan()
-    assert train_plan(fp8_base=True, fused_backward=True) == Plan(fp8_base=True, fused_backward=True)
+    savings = {"fp8_base": True, "swap": 0.5, "fused_backward": True}
+    assert train_plan(**savings) == Plan(**savings)  # type: ignore[arg-type]
     assert training_samples() == SamplePlan()
     assert training_files() == FilePlan()
 

@@ -84,7 +84,7 @@ def chosen(needed: Mapping[Economy, float], free: float, device: str) -> Economy
         raise OutOfMemory(
             f"A training step needs at least {needed[last] / GIB:.1f} GiB of the memory of {device}, of which {free / GIB:.1f} GiB are "
             f"free, also with {last}.",
-            hint="Use smaller buckets, train fewer modules, or close other programs that use the device.",
+            hint="Use smaller buckets, train fewer modules, set fp8_base or `swap` in the plan, or close what else uses the device.",
         )
     return next((way for way, size in needed.items() if size * MARGIN <= free), last)
 

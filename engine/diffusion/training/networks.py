@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from engine.diffusion.adapters.targets import Network, targets, trained_names
 from engine.diffusion.training import by_formula
-from engine.diffusion.training.frozen import cast_for_use
+from engine.diffusion.training.frozen import bring_for_use
 from engine.diffusion.training.rules import Rules
 from engine.diffusion.training.streams import global_stream
 from engine.errors import InvalidInput
@@ -239,12 +239,14 @@ def shared_copy(loaded: Any) -> Any:
         copy = type(loaded).from_config(loaded.config) if isinstance(loaded, ConfigMixin) else type(loaded)(loaded.config)
     state = loaded.state_dict()
     if any(tensor.is_meta for tensor in state.values()):
-        raise InvalidInput("The network does not fit on the device as a whole.", hint="Train on a device with more memory.")
+        raise InvalidInput(
+            "The network does not fit on the device as a whole.", hint="Set `swap` in the plan, or train on a device with more memory."
+        )
     copy.load_state_dict(state, assign=True)
     for name, buffer in loaded.named_buffers():
         owner, _, own = name.rpartition(".")
         copy.get_submodule(owner).register_buffer(own, buffer, persistent=name in state)
-    cast_for_use(copy)
+    bring_for_use(copy)
     return copy.eval().requires_grad_(False)
 
 

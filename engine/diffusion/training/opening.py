@@ -67,15 +67,20 @@ def open_trainer(
     if recipe.objective.preserve_class:
         _check_preserved(data, recipe)
     _check_masks(data, recipe.objective)
-    if recipe.whole or recipe.fp8_base:
+    if recipe.swap and memory.numerics.device.type != "cuda":
+        raise InvalidInput(
+            f"swap = {recipe.swap:g} has no effect on {memory.numerics.device}, whose memory is the main memory.", hint="Set swap to 0."
+        )
+    if recipe.whole or recipe.fp8_base or recipe.swap:
         memory.free()
     with ExitStack() as stack:
         adapted: dict[str, Trained] = {}
         rules = Rules(adapter.ranks, "ranks", whole=True)
         base: Any = None
         if not (adapter.unet and recipe.whole) or recipe.objective.preserve_class:
-            if recipe.fp8_base:
-                base = frozen_network(model, memory.network_dtype(model), memory.numerics.device)
+            if recipe.fp8_base or recipe.swap:
+                dtype, device = memory.network_dtype(model), memory.numerics.device
+                base = frozen_network(model, dtype, device, fp8=recipe.fp8_base, swap=recipe.swap)
             else:
                 base = stack.enter_context(memory.unet(model))
         if adapter.unet and recipe.whole:

@@ -34,6 +34,7 @@ class Recipe(Settings):
     horizon: int
     processes: int = 1
     fp8_base: bool = False
+    swap: float = 0.0
     fused_backward: bool = False
     word: Word | None = None
     whole: bool = False
@@ -60,11 +61,10 @@ def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan
             "fused_backward is for whole networks: the gradients of an adapter or a word take hardly any memory.",
             hint="Switch fused_backward off.",
         )
-    if plan.fp8_base and adapter.unet and (adapter.kind not in BY_PEFT or adapter.magnitude):
+    if (kept := _kept_otherwise(plan)) and adapter.unet and (adapter.kind not in BY_PEFT or adapter.magnitude):
         raise InvalidInput(
-            f"fp8_base does not go with {'magnitude (DoRA)' if adapter.magnitude else adapter.kind}: it works on the weights themselves, "
-            "and what it learns of rounded ones would be put on exact ones.",
-            hint=f"Switch fp8_base off, or train {', '.join(BY_PEFT)} without magnitude.",
+            f"{kept} does not go with {'magnitude (DoRA)' if adapter.magnitude else adapter.kind}, which works on the weights themselves.",
+            hint=f"Leave {kept} out, or train {', '.join(BY_PEFT)} without magnitude.",
         )
     if optimizer.horizon and not needs_horizon(optimizer):
         raise InvalidInput(
@@ -86,7 +86,13 @@ def recipe_of(adapter: Adapter, objective: Objective, optimizer: Optimizer, plan
         horizon=horizon,
         processes=plan.processes,
         fp8_base=plan.fp8_base,
+        swap=plan.swap,
     )
+
+
+def _kept_otherwise(plan: Plan) -> str:
+    """The setting by which frozen weights are kept otherwise than they are used."""
+    return "fp8_base" if plan.fp8_base else "swap" if plan.swap else ""
 
 
 def word_recipe(word: Word, objective: Objective, optimizer: Optimizer, plan: Plan) -> Recipe:
@@ -103,8 +109,8 @@ def whole_recipe(unet: bool, text_encoder: bool, objective: Objective, optimizer
     """The recipe of a training of whole networks. Raises InvalidInput as `recipe_of`."""
     if optimizer.up_rate != 1:
         raise InvalidInput(f"up_rate = {optimizer.up_rate:g} (LoRA+) has no effect without a LoRA.", hint="Leave it at 1.")
-    if unet and plan.fp8_base:
-        raise InvalidInput("fp8_base has no effect: no weight of the diffusion network is frozen.", hint="Switch fp8_base off.")
+    if unet and (kept := _kept_otherwise(plan)):
+        raise InvalidInput(f"{kept} has no effect: no weight of the diffusion network is frozen.", hint=f"Leave {kept} out.")
     if plan.fused_backward:
         check_fused(optimizer, plan)
     settings = recipe_of(

@@ -12,6 +12,9 @@ from engine.diffusion.training.recipe import Recipe
 from engine.errors import InvalidInput
 from engine.values.training import TrainingState
 
+SAME_RESULT = {"fused_backward", "swap"}
+"""Settings with which a training comes to the same."""
+
 
 def packed(value: Any, tensors: dict[str, Tensor]) -> Any:
     """A nest of dicts, lists and numbers as JSON; tensors in it go to `tensors` under a number.
@@ -74,8 +77,8 @@ def made_with(state: TrainingState) -> Recipe:
 
 
 def check_same(state: TrainingState, recipe: Recipe) -> None:
-    """Raise InvalidInput for a state of other settings, naming one; fused_backward comes to the same and may change."""
-    before, now = (settings.model_dump(mode="json", exclude={"fused_backward"}) for settings in (made_with(state), recipe))
+    """Raise InvalidInput for a state of other settings, naming one; those of SAME_RESULT may change."""
+    before, now = (settings.model_dump(mode="json", exclude=SAME_RESULT) for settings in (made_with(state), recipe))
     name = next((name for name in now if before[name] != now[name]), None)
     if name is None:
         return
