@@ -72,6 +72,19 @@ test("the server hears of a document that is edited on the less often, the large
   assert.deepEqual(heard.slice(told), [["b", "recovered"], ["a"]], "nor do others, or what was saved");
 });
 
+test("what is undone before the server heard of it does not stay there", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const { heard, drafts } = page();
+  drafts.send(draft("a", "as it was"), true);
+  await drafts.sending;
+  drafts.send(draft("a", "changed"), true);
+  drafts.send(draft("a", "as it was"), true);
+  context.mock.timers.tick(60_000);
+  await drafts.sending;
+  assert.deepEqual(heard.at(-1), ["a", "as it was"]);
+  assert.equal(drafts.unsent.size, 0);
+});
+
 test("what the server cannot hear waits; what it refuses is told once and not sent again", async () => {
   const { heard, told, drafts, answers } = page();
   answers(() => Promise.reject(new Unreachable()));

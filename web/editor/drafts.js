@@ -114,7 +114,7 @@ export class Drafts {
   /** The server keeps what is unsaved; of what was saved it forgets the draft. @param {Draft} draft @param {boolean} [patient] */
   send(draft, patient = false) {
     const { id, dirty, text } = draft;
-    if (dirty ? this.sent.get(id) === text : !this.sent.has(id) && !this.unsent.has(id)) return;
+    if (!this.unsent.has(id) && (dirty ? this.sent.get(id) === text : !this.sent.has(id))) return;
     this.unsent.set(id, { ...draft, patient: patient && dirty });
     this.sendAll();
   }
