@@ -16,9 +16,16 @@ async def listen(settings: Settings) -> list[socket.socket]:
 
     Raises InvalidSettings for an address that cannot be had, Conflict when it is Easel that has it, at work in the same data folder.
     """
+    sockets: list[socket.socket] = []
     try:
         bound = await asyncio.get_running_loop().create_server(asyncio.Protocol, settings.host, settings.port, start_serving=False)
+        sockets = [one.dup() for one in bound.sockets]
+        bound.close()
+        for one in sockets:
+            one.listen()  # two processes may be bound to an address, of which one listens
     except OSError as error:
+        for one in sockets:
+            one.close()
         where = f"{settings.host}:{settings.port}"
         if error.errno != errno.EADDRINUSE:
             raise InvalidSettings(f"The address {where} cannot be used: {error.strerror}", hint="Give another --host or --port.") from error
@@ -26,10 +33,6 @@ async def listen(settings: Settings) -> list[socket.socket]:
         raise InvalidSettings(
             f"The address {where} is taken by another program.", hint="End it, or give another --port; 0 takes a free one."
         ) from error
-    sockets = [one.dup() for one in bound.sockets]
-    bound.close()
-    for one in sockets:
-        one.listen()
     return sockets
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,23 @@ def test_that_it_is_easel_itself_which_has_the_port_is_said(tmp_path: Path, take
     lock.close()
     with pytest.raises(InvalidSettings, match="another program"):
         asyncio.run(listen(load(data=tmp_path, port=taken)))
+
+
+def test_of_two_that_start_at_the_same_time_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are bound when the other one listens first."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        bind = asyncio.BaseEventLoop.create_server
+
+        async def slowly(*arguments: Any, **named: Any) -> asyncio.Server:
+            bound = await bind(*arguments, **named)
+            other.listen()
+            return bound
+
+        monkeypatch.setattr(asyncio.BaseEventLoop, "create_server", slowly)
+        with pytest.raises(InvalidSettings, match="taken by another program"):
+            asyncio.run(listen(load(data=tmp_path, port=other.getsockname()[1])))
 
 
 def test_an_address_of_another_machine_cannot_be_used(tmp_path: Path) -> None:
