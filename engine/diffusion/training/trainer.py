@@ -107,7 +107,7 @@ class Trainer:
         self._ranks = ranks
         self._notice = notice
         # weights that have moved cannot wait for another piece of the batch
-        self._economies = ladder(recipe.checkpointing, 1 if recipe.fused_backward else recipe.batch_size)
+        self._economies = [way for way in ladder(recipe.checkpointing, recipe.batch_size) if way.pieces == 1 or not recipe.fused_backward]
         self._economy = self._economies[0]
         if recipe.checkpointing:
             networks.checkpoint(True)
@@ -164,7 +164,8 @@ class Trainer:
             raise refused(f"it is of a model of the kind {record['family']!r:.40}, this is one of {self._networks.kind.name}")
         if [row[0] for row in record["curve"]] != list(range(1, state.step + 1)):
             raise refused(f"its curve does not have the steps 1 to {state.step}")
-        economy = next((way for way in self._economies if asdict(way) == record["economy"]), None)
+        ways = ladder(self.recipe.checkpointing, self.recipe.batch_size)
+        economy = next((way for way in ways if asdict(way) == record["economy"]), None)
         if economy is None:
             raise refused(f"no step is computed with {record['economy']!r:.80}")
         for network in self._networks.adapted.values():
@@ -177,7 +178,7 @@ class Trainer:
             self._average.shadow_params = averages_of(state.part("average"), names, self._parameters)
             self._average.optimization_step = state.step
         self._curve, self._validation, self._prior = (list(record.get(name, [])) for name in ("curve", "validation", "prior"))
-        self._use(economy)
+        self._use(economy if economy in self._economies else self._economies[-1])
         self.step = state.step
         self._ranks.load(state)
         if record.get("pictures", self._pictures) != self._pictures and not self._ranks.number:

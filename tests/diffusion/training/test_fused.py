@@ -85,6 +85,18 @@ def test_it_is_the_training_without_it_also_when_it_goes_on_from_that(run):
     assert_same(wanted, run(whole(False, **settings), 3, state=fused))
 
 
+def test_it_takes_over_from_a_training_whose_batches_went_through_in_pieces(run, checkpoint, memory, pictures):
+    """For want of memory, which is the reason to switch it on. It has whole batches only, so it keeps what it can of that."""
+    plain = run(whole(False, batch_size=2), 1)
+    state = TrainingState(plain.tensors, {**plain.record, "economy": {"checkpointing": True, "pieces": 2}})
+    with open_trainer(memory, checkpoint.model, checkpoint.clip, pictures, whole(batch_size=2)) as trainer:
+        trainer.load(state)
+        assert trainer._economy == Economy(True)
+        assert trainer.advance().number == 2
+        with pytest.raises(InvalidInput, match="no step is computed with"):
+            trainer.load(TrainingState(plain.tensors, {**plain.record, "economy": {"checkpointing": True, "pieces": 3}}))
+
+
 def test_one_gradient_is_held_at_a_time(trainer):
     held = []
 
