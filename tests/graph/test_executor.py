@@ -179,7 +179,7 @@ def test_a_long_chain_does_not_recurse_and_its_cost_is_linear(lab):
     seconds(200)
     small = min(seconds(2_000) for _ in range(3)) / 2_000
     large = seconds(20_000) / 20_000
-    assert large < 3 * small
+    assert large < 5 * small  # ten times where each node looks at all
 
 
 def test_memory_stays_flat_over_many_runs(lab):

@@ -31,7 +31,7 @@ async def api(shared: Api) -> AsyncIterator[Api]:
     await shared.json("POST", "/queue", data='{"clear": true}')
     await shared.json("POST", "/api/v1/queue/resume")
     await shared.json("POST", "/interrupt")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(300):
         while (await shared.json("GET", "/queue"))["queue_running"]:
             await asyncio.sleep(0.01)
     await shared.json("POST", "/history", data='{"clear": true}')

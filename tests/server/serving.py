@@ -167,7 +167,7 @@ class Api(TestClient):
 
     async def entry(self, prompt_id: str) -> dict[str, Any]:
         """The history entry of a job, once it is over."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while not (found := await self.json("GET", f"/history/{prompt_id}")):
                 await asyncio.sleep(0.01)
         return found[prompt_id]
@@ -177,7 +177,7 @@ class Api(TestClient):
 
     async def until_running(self, job_id: str) -> None:
         """Until the job's first node is at work."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(300):
             while True:
                 progress = (await self.json("GET", f"/api/v1/jobs/{job_id}"))["progress"]
                 if progress is not None and (progress["done"] or progress["nodes"]):
