@@ -15,6 +15,9 @@ from engine.values.lora import Lora
 from engine.values.model import Clip, Model
 
 LoraChoice = Annotated[str | Lora, Choice("loras")]
+NONE = "[None]"
+"""What ComfyUI calls it when no LoRA is chosen."""
+LoraOrNone = Annotated[str | Lora, Choice("loras", extra=(NONE,))]
 Strength = Annotated[float, Field(ge=-100, le=100), Widget(step=0.01)]
 SHOWN = 10
 
@@ -24,7 +27,7 @@ class Patched(NamedTuple):
     clip: Clip
 
 
-def lora_of(ctx: Context, chosen: str | Lora) -> Lora:
+def chosen_lora(ctx: Context, chosen: str | Lora) -> Lora:
     """A LoRA chosen by its file's name or given as a value."""
     return chosen if isinstance(chosen, Lora) else load_lora(ctx.folders.resolve("loras", chosen))
 
@@ -49,7 +52,7 @@ def lora_loader(
     lora_name: a safetensors file of the folder models/loras, or a link from a node that gives a LoRA, such as a training.
     strength_model, strength_clip: how much of it; 0 leaves the network as it is, below 0 turns its effect round.
     """
-    lora = lora_of(ctx, lora_name)
+    lora = chosen_lora(ctx, lora_name)
     model, encoder, unused = apply_lora(model, clip, lora, strength_model, strength_clip)
     warn_of_unused(ctx, unused, len(lora.tensors))
     return Patched(model, encoder or clip)
@@ -62,7 +65,7 @@ def lora_loader_model_only(ctx: Context, model: Model, lora_name: LoraChoice, st
     lora_name: a safetensors file of the folder models/loras, or a link from a node that gives a LoRA.
     strength_model: how much of it; 0 leaves the model as it is, below 0 turns its effect round.
     """
-    return _on_model(ctx, model, lora_of(ctx, lora_name), strength_model)
+    return _on_model(ctx, model, chosen_lora(ctx, lora_name), strength_model)
 
 
 @node("LoraModelLoader", category="loaders", display_name="Load LoRA Model", experimental=True)
@@ -92,7 +95,7 @@ def lora_loader_blocks(
         OUT00 to OUT11; 12 for SDXL's BASE, IN04, IN05, IN07, IN08, MID, OUT00 to OUT05; or names: `IN04=0.5, MID=0`. BASE is the text
         encoder and what lies outside the blocks.
     """
-    lora = lora_of(ctx, lora_name)
+    lora = chosen_lora(ctx, lora_name)
     blocks = parse_blocks(block_weights, FAMILIES[model.weights.family].unet.renaming(model.weights.arguments))
     adapted = apply_lora(model, clip, lora, strength_model, strength_clip * blocks.factor("BASE"), blocks)
     warn_of_unused(ctx, adapted.unused, len(lora.tensors))

@@ -16,7 +16,7 @@ from engine.errors import InvalidInput
 from engine.graph import Context, Shown, Widget, node
 from engine.values.lora import Lora
 from engine.values.model import Clip, Model
-from nodes.lora import LoraChoice, lora_of
+from nodes.lora import LoraChoice, chosen_lora
 from nodes.lora_files import save_lora
 
 Rank = Annotated[int, Field(ge=1, le=4096)]
@@ -79,7 +79,7 @@ def resize_lora(
     rank: the most of a module. conv_rank: that of convolutions over more than one pixel, 0 for the same.
     keep_by, keep_value: as for Extract LoRA.
     """
-    return _tooled(resize(lora_of(ctx, lora), _keep(rank, conv_rank, keep_by, keep_value), ctx.progress))
+    return _tooled(resize(chosen_lora(ctx, lora), _keep(rank, conv_rank, keep_by, keep_value), ctx.progress))
 
 
 @node("MergeLoRA", category="loaders/lora", display_name="Merge LoRAs")
@@ -102,7 +102,7 @@ def merge_lora(
     exact: the result does exactly what they do together; its rank is the sum of theirs. Else it has the rank given.
     rank: the most of a module, where it is not exact.
     """
-    given = [(lora_of(ctx, lora_1), weight_1), (lora_of(ctx, lora_2), weight_2)]
+    given = [(chosen_lora(ctx, lora_1), weight_1), (chosen_lora(ctx, lora_2), weight_2)]
     given += [(lora, weight) for lora, weight in ((lora_3, weight_3), (lora_4, weight_4)) if lora is not None]
     return _tooled(merge([lora for lora, _ in given], [weight for _, weight in given], None if exact else Keep(rank), ctx.progress))
 
@@ -122,7 +122,7 @@ def convert_lora(
     lora: a file of models/loras in any layout, or a link.
     name, layout, dtype, metadata, replace: as for Save LoRA.
     """
-    return save_lora(ctx, lora_of(ctx, lora), name, layout, dtype, metadata, replace=replace)
+    return save_lora(ctx, chosen_lora(ctx, lora), name, layout, dtype, metadata, replace=replace)
 
 
 @node("InspectLoRA", category="loaders/lora", display_name="Inspect LoRA", output_node=True)
@@ -132,7 +132,7 @@ def inspect_lora(ctx: Context, lora: LoraChoice) -> Shown[Inspected]:
     Returns:
         text: all of it, as shown.
     """
-    value = lora_of(ctx, lora)
+    value = chosen_lora(ctx, lora)
     rows = blocks(value)
     text = "\n".join([*essentials(value), "", *table(rows)])
     return Shown({"text": [text], "table": [row._asdict() for row in rows]}, Inspected(text))

@@ -29,6 +29,7 @@ from engine.values.model import Clip, Model, Vae
 from engine.values.pictures import from_pillow
 from engine.values.training import Adapter, FilePlan, LossCurve, Objective, Optimizer, Plan, SamplePlan, Steps, TrainingState
 from nodes.image import Prefix, write_images
+from nodes.lora import NONE, LoraOrNone, chosen_lora
 from nodes.training_graph import add_files, ends, lora_on, sampled, segments
 
 TOLD_SECONDS = 0.1
@@ -66,7 +67,7 @@ def train_lora(
     optimizer: Optimizer,
     plan: Plan,
     clip: Clip | None = None,
-    start: Lora | None = None,
+    start: LoraOrNone = NONE,
     state: TrainingState | None = None,
     vae: Vae | None = None,
     samples: SamplePlan | None = None,
@@ -81,8 +82,8 @@ def train_lora(
         model: the model that is taught; it stays as it is.
         data: the prepared pictures.
         clip: the text encoder, where it is trained or the captions are not encoded yet.
-        start: weights to begin with, of an adapter of the same kind on the same modules; a LoRA's ranks may be smaller. The optimizer
-            begins anew.
+        start: weights to begin with, of an adapter of the same kind on the same modules, a LoRA's ranks may be smaller: a safetensors
+            file of the folder models/loras, or a link from a node that gives a LoRA. The optimizer begins anew.
         state: where an earlier training ended, to be continued with the same settings.
         vae: for the samples only.
         samples: what to draw with the adapter after each segment.
@@ -96,8 +97,11 @@ def train_lora(
     """
     plan = in_steps(plan, data)
     recipe = recipe_of(adapter, objective, optimizer, plan)
-    if state is not None and start is not None:
-        raise InvalidInput("A training continues from a state or starts from an adapter, not both.", hint="Disconnect one of them.")
+    if state is not None and start != NONE:
+        raise InvalidInput(
+            "A training continues from a state or starts from an adapter, not both.",
+            hint=f"Disconnect one of them, or set start to {NONE}.",
+        )
     reader = None if data.texts is not None and not adapter.text_encoder else clip
     graph, last = segments({"model": model, "clip": reader, "data": data, "start": start}, recipe, plan, state)
     told = {"data": data, "model": model, "clip": clip}
@@ -154,7 +158,7 @@ def train_segment(
     recipe: Annotated[str, Widget(multiline=True)],
     until: Steps,
     clip: Clip | None = None,
-    start: Lora | None = None,
+    start: LoraOrNone = NONE,
     state: TrainingState | None = None,
 ) -> TrainingState:
     """Train up to a step: a part of Train LoRA.
@@ -168,7 +172,8 @@ def train_segment(
     """
     settings = Recipe.model_validate_json(recipe)
     first = state.step if state is not None else 0
-    with _trainer(ctx, Work(model, clip, data, settings), start) as trainer:
+    begun = None if start == NONE else chosen_lora(ctx, start)
+    with _trainer(ctx, Work(model, clip, data, settings), begun) as trainer:
         if state is not None:
             trainer.load(state)
         return train(trainer, until, ctx.checkpoint, tell=_Teller(ctx, first), check=ctx.check_cancelled)

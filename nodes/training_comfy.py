@@ -6,7 +6,6 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from engine.diffusion.adapters.lora import load_lora
 from engine.diffusion.training.entry_cache import EntryCache
 from engine.diffusion.training.given_set import given_set
 from engine.graph import Choice, Context, Expand, Graph, Link, Node, Widget, node
@@ -15,8 +14,8 @@ from engine.values.latent import Latent
 from engine.values.lora import Lora
 from engine.values.model import Model
 from engine.values.training import Adapter, AdapterKind, LossCurve, LossName, Objective, Optimizer, Plan
+from nodes.lora import NONE
 
-NONE = "[None]"
 LOSSES: dict[str, LossName] = {"MSE": "l2", "L1": "l1", "Huber": "huber", "SmoothL1": "smooth_l1"}
 KINDS: dict[str, AdapterKind] = {"LoRA": "lora", "LoHa": "loha", "LoKr": "lokr", "OFT": "oft"}
 DEFAULT_ALPHA = Adapter.model_fields["alpha"].default
@@ -71,7 +70,7 @@ def train_lora_node(
             steps=steps, save_every=steps, batch_size=batch, accumulation=grad_accumulation_steps, seed=seed,
             checkpointing=gradient_checkpointing,
         ),
-        "start": None if existing_lora == NONE else load_lora(ctx.folders.resolve("loras", existing_lora)),
+        "start": existing_lora,
     }  # fmt: skip
     graph = Graph({"train": Node("train", "TrainLoRA", inputs)})
     graph.nodes["model"] = Node("model", "LoraModelLoader", {"model": model, "lora": Link("train", 0), "strength_model": 1.0})

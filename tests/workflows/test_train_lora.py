@@ -44,6 +44,8 @@ def test_two_loras_are_trained_one_goes_on_beside_the_other_and_both_draw(studio
     assert {"picture_subject", "picture_style", "curve"} <= outcome.ui.keys()
     later = studio.run("two_loras", *quick, "subject_optimizer.rate=0.001")
     assert trained(later) == 2  # the subject's two; the style stays
+    from_files = studio.run("two_loras", *quick, "styled.lora_name=my_style.safetensors", "together.start=my_subject.safetensors")
+    assert trained(from_files) == 1
 
 
 def test_a_word_is_learned_used_and_saved_and_its_file_draws_the_same(studio):
