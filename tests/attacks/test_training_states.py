@@ -112,6 +112,9 @@ HOSTILE = {
     "no such optimizer": (record(lambda copy: copy["recipe"]["optimizer"].update(name="os.system")), r"optimizer\.name = os\.system"),
     "a setting that is none": (record(lambda copy: copy["recipe"]["optimizer"].update(run="rm")), r"its setting optimizer\.run is 'rm'"),
     "a setting of NaN": (record(lambda copy: copy["recipe"]["optimizer"].update(rate=float("nan"))), r"its setting optimizer\.rate is nan"),
+    "weights in float8": (record(lambda copy: copy["recipe"].update(fp8_base=True)), "fp8_base = True, this training has False"),
+    "more than all in main memory": (record(lambda copy: copy["recipe"].update(swap=7)), "its setting swap is 7"),
+    "a switch that is none": (record(lambda copy: copy["recipe"].update(fused_backward=[1])), r"its setting fused_backward is \[1\]"),
 }
 
 

@@ -6,7 +6,7 @@ from engine.diffusion.training.fused import check_fused
 from engine.diffusion.training.networks import BY_PEFT
 from engine.diffusion.training.optimizers import check_schedule, needs_horizon
 from engine.errors import InvalidInput
-from engine.values.training import Adapter, Objective, Optimizer, Plan, Settings
+from engine.values.training import Adapter, Objective, Optimizer, Plan, Settings, Share
 
 
 class Word(Settings):
@@ -34,7 +34,7 @@ class Recipe(Settings):
     horizon: int
     processes: int = 1
     fp8_base: bool = False
-    swap: float = 0.0
+    swap: Share = 0.0
     fused_backward: bool = False
     word: Word | None = None
     whole: bool = False
