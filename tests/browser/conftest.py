@@ -55,6 +55,7 @@ def break_it(ctx: Context) -> Shown:
 LEAVE = """async () => {
     if (!window.easel?.drafts) return;
     easel.drafts.id = "";
+    easel.drafts.unsent.clear();
     await easel.drafts.sending;
 }"""
 """The page keeps no more drafts: none reaches the server when the next test has begun."""

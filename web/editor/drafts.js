@@ -201,6 +201,7 @@ export class Drafts {
 
   /** Forget a draft, here and on the server. @param {string} id */
   async drop(id) {
+    this.unsent.delete(id);
     await inStore("readwrite", (store) => store.delete(id));
     try {
       await this.app.api.dropDraft(id);
