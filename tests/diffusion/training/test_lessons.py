@@ -145,7 +145,8 @@ def partner(school: School, subject: Lora, style: Lora) -> Lora:
     """The subject, which goes on learning on the model with the style, as workflows/two_loras.json does. The style's own pictures are
     beside, so that it is kept."""
     recipe, steps = preset("tiny")
-    beside = filled(PICTURES, seed=4) + outlines(PICTURES, seed=2)
+    recipe = recipe.model_copy(update={"optimizer": recipe.optimizer.model_copy(update={"rate": 3e-3})})
+    beside = filled(PICTURES // 2, seed=4) + outlines(PICTURES, seed=2)
     return lora_of(school.learn(pinwheels(PICTURES, seed=1), keeping(recipe), steps, prior=beside, start=subject, on=((style, 1.0),)))
 
 
