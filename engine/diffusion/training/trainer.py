@@ -220,7 +220,7 @@ class Trainer:
         if not self.whole:
             raise OutOfMemory(
                 f"Step {self.step + 1} ran out of memory when some weights had moved already, as fused_backward lets them.",
-                hint="Switch `checkpointing` on in the plan, or fused_backward off. The state that was kept before this step stays.",
+                hint="Switch fused_backward off to go on from the state kept before, or begin anew with `checkpointing` on in the plan.",
             )
         if economy != self._economy:
             self._notice(
