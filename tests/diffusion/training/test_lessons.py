@@ -230,7 +230,7 @@ def test_a_new_word_learns_a_colour_without_a_name(school: School):
 
 
 def test_two_loras_together_keep_both(school: School, subject: Lora, style: Lora, partner: Lora):
-    """When one has gone on learning beside the other. Two that know nothing of each other keep about half of each."""
+    """When one has gone on learning beside the other. Two that know nothing of each other keep about two thirds of each."""
     strangers = ((subject, 1.0), (style, 0.85))
     share("strangers: outlines", school.draw(STYLE_PROMPTS, *strangers), is_outline)
     share("strangers: the subject", school.draw(SUBJECT_PROMPTS, *strangers), is_pinwheel)
